@@ -1,0 +1,53 @@
+# Every habit of this project is a target here; `make help` lists them. Nothing but Python 3.11+ and make is needed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+setup: $(READY) ## make the virtual environment, with pinned and hashed dependencies
+
+demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=--once ends after the table)
+	$(BIN)/python -m demo $(ARGS)
+
+test: check $(READY) ## everything: linters, types, contracts, then all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## linters, types, import contracts, generated code current
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --verbose | tail -n 8
+	$(MAKE) --no-print-directory check-proto
+
+proto: $(READY) ## generate the protobuf code anew
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=extauthz/wire/generated \
+	    --pyi_out=extauthz/wire/generated proto/ext_authz.proto
+
+check-proto: $(READY)
+	@fresh=$$(mktemp -d) && $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=$$fresh --pyi_out=$$fresh \
+	    proto/ext_authz.proto && diff -r -x __init__.py -x __pycache__ $$fresh extauthz/wire/generated \
+	    && rm -r $$fresh && echo "generated code is current"
+
+lock: ## pin the dependencies anew (needs uv)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
+	    --output-file requirements.lock pyproject.toml
+
+format: $(READY) ## let ruff format and mend what it can
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean: ## remove what was built or downloaded
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis node_modules
+
+.PHONY: help setup demo test check proto check-proto lock format clean

@@ -1,0 +1,80 @@
+"""``python -m demo``: start Envoy, service and backend, play the calls, stay up until Ctrl-C."""
+
+import argparse
+import contextlib
+import sys
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from demo.calls import Played, curl_line, demo_calls, fresh_curl_line, play
+from demo.keys import make_keys
+from demo.stack import ROOT, Ports, Stack, StartError
+
+
+def main() -> int:
+    """Run the demo; 0 when every call ended as expected."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the table instead of waiting for Ctrl-C")
+    parser.add_argument("--curl", action="store_true", help="print a curl line under each call")
+    arguments = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 150)
+
+    folder = ROOT / ".demo"
+    folder.mkdir(exist_ok=True)
+    private_jwk = make_keys(folder)
+    stack = Stack(folder, Ports())
+    try:
+        stack.start(lambda what: console.print(f"starting {what} ..."))
+    except (StartError, OSError) as error:
+        console.print(f"[red]could not start:[/red] {error}", markup=True)
+        return 1
+    try:
+        played = list(play(stack, demo_calls(private_jwk)))
+        show(console, stack, played, with_curl=arguments.curl)
+        if not arguments.once:
+            stay(console, stack)
+    finally:
+        stack.stop()
+    return 0 if all(one.as_expected for one in played) else 1
+
+
+def show(console: Console, stack: Stack, played: list[Played], *, with_curl: bool) -> None:
+    """The table of calls."""
+    table = Table("", "network", "call", "shows", "expected", "got", "what the caller is told")
+    for one in played:
+        call = one.call
+        table.add_row(
+            "[green]ok[/green]" if one.as_expected else "[red]DIFFERS[/red]",
+            call.network,
+            f"{call.method} {call.path}",
+            call.shows,
+            f"{call.status} {call.code}",
+            f"{one.status} {one.code}",
+            one.message[:60] if one.as_expected else "; ".join(one.faults),
+        )
+    console.print(table)
+    if with_curl:
+        for one in played:
+            print(f"# {one.call.shows}\n{curl_line(stack, one.call)}")
+    differing = sum(not one.as_expected for one in played)
+    console.print(f"{len(played)} calls through Envoy, {differing} not as expected")
+
+
+def stay(console: Console, stack: Stack) -> None:
+    """Keep everything up until Ctrl-C, or until a process ends."""
+    console.print("\nUp until Ctrl-C. A signed call of your own (works once: try it twice):\n")
+    print(fresh_curl_line(stack))
+    console.print(
+        "\nAnd: extauthz call GET http://127.0.0.1:8080/v1/orders --app-key demo-app-key-0001"
+        "\n     metrics http://127.0.0.1:9901/metrics, decisions .demo/decisions.jsonl, Envoy http://127.0.0.1:9902\n"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        while not (ended := stack.has_ended()):
+            time.sleep(0.5)
+        console.print(f"[red]{ended} has ended by itself:[/red]\n{stack.log(ended)[-2000:]}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,5 @@
+"""``python -m extauthz``."""
+
+from extauthz.cli.main import app
+
+app()

@@ -1,0 +1,57 @@
+"""AppCode: a shared code in the Authorization header or a query parameter (vendor doc 115437)."""
+
+from typing import Final
+
+from extauthz.auth.parameters import parse_pairs
+from extauthz.domain import reason
+from extauthz.domain.api import Api, AppCodeMode, AuthMethod
+from extauthz.domain.app import hash_app_code
+from extauthz.domain.decision import Proof, Refusal
+from extauthz.domain.request import Request
+from extauthz.domain.snapshot import Snapshot
+
+_SCHEME: Final = b"appcode"
+_PARAMETER: Final = b"appcode"
+_MAX_LENGTH: Final = 128
+
+
+def is_presented(request: Request, api: Api) -> bool:
+    """Whether an AppCode stands in the header, or in the query where the API allows that.
+
+    Only where no signature is sent: a signature is the stronger proof and is never bypassed by a code beside it.
+    """
+    if request.headers.get("x-ca-signature") or api.app_code is AppCodeMode.OFF:
+        return False
+    return header_code(request) is not None or bool(_query_codes(request, api))
+
+
+def header_code(request: Request) -> bytes | None:
+    """The code in ``Authorization: APPCODE <code>``; the word in any letter case (undocumented, so lenient)."""
+    scheme, _, code = request.headers.get("authorization", b"").strip().partition(b" ")
+    return code.strip() if scheme.lower() == _SCHEME else None
+
+
+def _query_codes(request: Request, api: Api) -> list[bytes]:
+    if api.app_code is not AppCodeMode.HEADER_QUERY or not request.query:
+        return []
+    return [value for key, value in parse_pairs(request.query.encode()) if key.lower() == _PARAMETER]
+
+
+def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) -> Proof | Refusal:
+    """Find the app of the one AppCode that the request brings."""
+    if "authorization" in request.repeated:
+        return Refusal(reason.HEADER_REPEATED, "Authorization")
+    in_header = header_code(request)
+    codes = _query_codes(request, api)
+    if in_header is not None:
+        codes.append(in_header)
+    if len(codes) != 1:
+        return Refusal(reason.CREDENTIAL_AMBIGUOUS, detail=f"{len(codes)} AppCodes")
+    app = snapshot.app_codes.get(hash_app_code(codes[0])) if len(codes[0]) <= _MAX_LENGTH else None
+    if app is None:
+        return Refusal(reason.APP_CODE_UNKNOWN)
+    return Proof(
+        AuthMethod.APP_CODE,
+        app=app,
+        credential_headers=("authorization",) if in_header is not None else (),
+    )

@@ -1,0 +1,21 @@
+"""Reading the configuration file on behalf of a command: mistakes are printed, all of them, and end it with exit 1."""
+
+from pathlib import Path
+
+import typer
+
+from extauthz.config import ConfigError, ServiceConfig, load
+
+ConfigOption = typer.Option(..., "--config", "-c", help="The configuration file (YAML).")
+
+
+def read_config(path: Path) -> ServiceConfig:
+    """Load the file, or print what is wrong with it and exit with 1."""
+    try:
+        return load(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        count = len(error.problems)
+        typer.echo(f"{count} mistake{'s' if count > 1 else ''} in {path}; nothing was started or changed.", err=True)
+        raise typer.Exit(1) from None

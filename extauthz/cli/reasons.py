@@ -1,0 +1,38 @@
+"""``extauthz reasons``: every reason for a denial, what the caller is told, and what to look at."""
+
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from extauthz.domain.reason import CATALOGUE
+
+
+def reasons(
+    label: str = typer.Argument("", help="Show one reason only: the label in logs and metrics."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
+) -> None:
+    """Explain the reasons that logs, metrics and `X-Ca-Error-Code` show."""
+    chosen = [reason for reason in CATALOGUE.values() if label in ("", reason.label)]
+    if not chosen:
+        typer.echo(f"no reason is called {label!r}; `extauthz reasons` lists all", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        rows = [
+            {
+                "reason": reason.label,
+                "vpc": reason.vpc._asdict(),
+                "legacy": reason.legacy._asdict(),
+                "provisional": reason.provisional,
+                "advice": reason.advice,
+            }
+            for reason in chosen
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("reason", "code", "HTTP", "message", "look at")
+    for reason in chosen:
+        code = reason.vpc.code + (" (provisional)" if reason.provisional else "")
+        table.add_row(reason.label, code, str(reason.vpc.status), reason.vpc.message, reason.advice)
+    Console().print(table)

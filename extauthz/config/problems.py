@@ -1,0 +1,40 @@
+"""Mistakes in a configuration, with the place where they stand and what to write instead."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake. Its text never contains a secret."""
+
+    file: str
+    line: int
+    """Counted from 1."""
+    path: KeyPath
+    message: str
+
+    def __str__(self) -> str:
+        place = show_path(self.path)
+        return f"{self.file}:{self.line}: {place + ': ' if place else ''}{self.message}"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used. Carries every mistake that was found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+def show_path(path: KeyPath) -> str:
+    """``("apis", 0, "auth")`` as ``apis[0].auth``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text

@@ -1,0 +1,224 @@
+"""The configuration file, as pydantic sees it. Every key is documented here; editors get it as JSON Schema."""
+
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from extauthz.config.secrets import FromFile, Secret
+from extauthz.domain.api import AppCodeMode, AuthMethod, Strictness
+from extauthz.domain.jwt import SEVEN_DAYS_S, TokenPlace
+from extauthz.domain.request import Network, Stage
+from extauthz.domain.settings import Generation, IdentityFact, Reveal
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+AppKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,127}$")]
+Address = Annotated[str, StringConstraints(pattern=r"^(unix:/.+|(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})$")]
+HttpMethod = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")]
+Domain = Annotated[str, StringConstraints(pattern=r"^(\*|(\*\.)?[A-Za-z0-9.:\[\]_-]{1,253})$", to_lower=True)]
+Algorithm = Literal["HmacSHA256", "HmacSHA1"]
+
+
+class Section(BaseModel):
+    """A part of the file. Unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listen(Section):
+    """An address where Envoy asks us."""
+
+    address: Address = Field(description="host:port, or unix:/path")
+    network: Network | None = Field(
+        None, description="Binds this listener to a network. Without it Envoy's context says which one."
+    )
+
+
+class OverrideAnswer(Section):
+    """Another code, status or message for a reason whose answer the vendor's documents leave open."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{0,16}$")] | None = None
+    status: Annotated[int, Field(ge=400, le=599)] | None = None
+    message: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class Errors(Section):
+    """How denials look."""
+
+    generation: Generation = Field(Generation.VPC, description="vpc: six-character codes; legacy: classic instances")
+    reveal: Reveal = Field(Reveal.FULL, description="minimal: unknown key and wrong signature look the same")
+    overrides: dict[str, OverrideAnswer] = Field(default_factory=dict, description="by reason, provisional ones only")
+
+
+class Replay(Section):
+    """Where nonces and jtis are remembered."""
+
+    capacity: Annotated[int, Field(ge=1)] = Field(1_000_000, description="live values; when full, checks get 503")
+
+
+class ClientAddress(Section):
+    """What counts as the client's address."""
+
+    source: Literal["peer", "x-envoy-external-address"] = Field(
+        "peer", description="the header is sound only where Envoy's listener sets use_remote_address: true"
+    )
+
+
+class Group(Section):
+    """APIs that share domains."""
+
+    id: Id
+    domains: Annotated[list[Domain], Field(min_length=1)] = Field(description='host names, "*.suffix", or "*"')
+
+
+class AllOf(Section):
+    """Every one of these must hold."""
+
+    all_of: Annotated[list["AuthMethod | AnyOf"], Field(min_length=2)]
+
+
+class AnyOf(Section):
+    """One of these must hold."""
+
+    any_of: Annotated[list["AuthMethod | AllOf"], Field(min_length=1)]
+
+
+Auth = AuthMethod | AnyOf | AllOf
+
+
+class Digest(Section):
+    """How an API reads signed requests."""
+
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = ["HmacSHA256"]
+    window: Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=1))] = Field(
+        timedelta(minutes=15), description="allowed clock difference, both ways: seconds or ISO 8601 (PT15M)"
+    )
+    require_timestamp: bool = False
+    require_nonce: bool = False
+    require_signed: list[HeaderName] = Field(default_factory=list)
+    strict: Strictness = Strictness.OFF
+
+
+class ApiEntry(Section):
+    """A protected API."""
+
+    id: Id
+    group: Id
+    owner: str = ""
+    methods: Annotated[list[HttpMethod], Field(min_length=1)]
+    path: str | None = Field(None, description="template such as /v1/orders/{orderId}; without it only Envoy's "
+                                               "route context (extauthz.api) leads here")  # fmt: skip
+    stages: Annotated[list[Stage], Field(min_length=1)] = [Stage.RELEASE]
+    auth: Annotated[dict[Network, Auth], Field(min_length=1)] = Field(
+        description="per network the method that opens the API; a network that is not listed may not call it"
+    )
+    digest: Digest = Digest()
+    app_code: AppCodeMode = AppCodeMode.HEADER
+    plugins: list[Id] = Field(default_factory=list)
+    vpc_ids: list[str] = Field(default_factory=list, description="VPCs that may call, by extauthz.vpc_id")
+    strip_credentials: bool | None = None
+
+
+class JwtEntry(Section):
+    """A JWT plug-in."""
+
+    id: Id
+    type: Literal["jwt"]
+    parameter: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] = "Authorization"
+    parameter_location: TokenPlace = TokenPlace.HEADER
+    jwk: dict[str, Any] | None = None
+    jwks: FromFile | dict[str, Any] | list[dict[str, Any]] | None = Field(
+        None, union_mode="left_to_right", description="a key set: inline, or {file: PATH}"
+    )
+    algorithms: list[str] | None = Field(None, description="those that are accepted; default: what the keys can do")
+    issuer: str | None = None
+    audiences: list[str] = Field(default_factory=list)
+    claim_headers: dict[str, HeaderName] = Field(default_factory=dict, description="claim: header sent upstream")
+    prevent_jti_replay: bool = False
+    bypass_empty_token: bool = False
+    ignore_expiration_check: bool = False
+    clock_skew: Annotated[int, Field(ge=0, le=600)] = Field(60, description="seconds")
+    max_lifetime: Annotated[int, Field(gt=0)] = Field(SEVEN_DAYS_S, description="seconds; vendor: 7 days")
+
+
+class IpControlEntry(Section):
+    """An IP control plug-in."""
+
+    id: Id
+    type: Literal["ip_control"]
+    allow: list[IPv4Network | IPv6Network] | None = None
+    refuse: list[IPv4Network | IPv6Network] | None = None
+
+
+Plugin = Annotated[JwtEntry | IpControlEntry, Field(discriminator="type")]
+
+
+class KeyEntry(Section):
+    """An AppKey and its AppSecret."""
+
+    app_key: AppKey
+    app_secret: Secret
+
+
+class AppEntry(Section):
+    """An app: the identity that calls."""
+
+    id: Id
+    owner: str = ""
+    disabled: bool = False
+    keys: list[KeyEntry] = Field(default_factory=list)
+    app_codes: list[Secret] = Field(default_factory=list)
+
+
+class GrantEntry(Section):
+    """The right of one app to call APIs in stages."""
+
+    app: Id
+    apis: Annotated[list[Id], Field(min_length=1)]
+    stages: Annotated[list[Stage], Field(min_length=1)] = [Stage.RELEASE]
+    until: AwareDatetime | None = Field(None, description="when it ends, with time zone; without it, never")
+    granted_by: str = ""
+
+
+class DecisionLog(Section):
+    """One JSON line a decision, never with a credential in it."""
+
+    destination: Literal["stdout", "none"] | FromFile = Field("stdout", description="stdout, none, or {file: PATH}")
+    sample_allowed: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of allowed checks logged")
+    capacity: Annotated[int, Field(ge=1)] = Field(
+        10_000, description="lines waiting; past it lines are dropped, counted"
+    )
+
+
+class ConfigFile(Section):
+    """The configuration of an extauthz service."""
+
+    listen: Annotated[list[Listen], Field(min_length=1)]
+    operations: Address = Field("127.0.0.1:9901", description="/metrics, /healthz and /readyz")
+    transport: Literal["auto", "grpcio", "native"] = Field(
+        "auto", description="native needs the extra `fast`; auto takes it where it is installed"
+    )
+    drain: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=5))] = Field(
+        timedelta(seconds=3), description="from NOT_SERVING to stop; longer than Envoy's health check takes to notice"
+    )
+    decision_log: DecisionLog = DecisionLog()
+    errors: Errors = Errors()
+    identity_headers: dict[HeaderName, IdentityFact] = Field(
+        default={
+            "X-Ca-App-Id": IdentityFact.APP_ID,
+            "X-Ca-Request-Id": IdentityFact.REQUEST_ID,
+            "X-Ca-Network": IdentityFact.NETWORK,
+        },
+        description="header sent upstream: what it tells; clients' copies never pass",
+    )
+    strip_credentials: bool = Field(False, description="whether APIs take credentials off the request")
+    port_networks: dict[Annotated[int, Field(ge=1, le=65535)], Network] = Field(default_factory=dict)
+    client_address: ClientAddress = ClientAddress()
+    replay: Replay = Replay()
+    groups: list[Group] = Field(default_factory=list)
+    plugins: list[Plugin] = Field(default_factory=list)
+    apis: list[ApiEntry] = Field(default_factory=list)
+    apps: list[AppEntry] = Field(default_factory=list)
+    grants: list[GrantEntry] = Field(default_factory=list)

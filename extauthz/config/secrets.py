@@ -1,0 +1,59 @@
+"""Secrets by value, from an environment variable, or from a file; and documents that may stand in a file."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+MAX_FILE_BYTES = 1_048_576
+
+
+class SecretUnresolved(Exception):
+    """A secret that cannot be obtained. The message names where it was looked for, never a value."""
+
+
+class FromEnvironment(BaseModel):
+    """A secret in an environment variable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    env: str
+
+
+class FromFile(BaseModel):
+    """A secret or document in a file, relative to the configuration file; one trailing line feed is dropped."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    file: Path
+
+
+Secret = SecretStr | FromEnvironment | FromFile
+
+
+def resolve(secret: Secret, base: Path) -> str:
+    """The value of a secret. ``base`` is the folder of the configuration file. Raises SecretUnresolved."""
+    if isinstance(secret, SecretStr):
+        value, place = secret.get_secret_value(), "the value"
+    elif isinstance(secret, FromEnvironment):
+        value, place = os.environ.get(secret.env, ""), f"environment variable {secret.env}"
+        if secret.env not in os.environ:
+            raise SecretUnresolved(f"{place} is not set; export it before the start or name another one")
+    else:
+        value, place = read_file(secret.file, base), f"file {secret.file}"
+    if not value:
+        raise SecretUnresolved(f"{place} is empty; a secret needs at least one character")
+    return value
+
+
+def read_file(file: Path, base: Path) -> str:
+    """A small text file. Raises SecretUnresolved."""
+    try:
+        with (base / file).open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SecretUnresolved(f"file {file} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise SecretUnresolved(f"file {file} is larger than {MAX_FILE_BYTES} bytes")
+    try:
+        return content.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise SecretUnresolved(f"file {file} is not UTF-8 text") from None

@@ -1,0 +1,79 @@
+"""The YAML file as data that remembers on which line each key stands."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from extauthz.config.problems import ConfigError, KeyPath, Problem
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Source:
+    """One configuration file: its data, and the line of every key path."""
+
+    def __init__(self, file: Path) -> None:
+        """Read and parse. Raises ConfigError when the file cannot be read, is not YAML, or repeats a key."""
+        self.file = file
+        self._lines: dict[KeyPath, int] = {(): 1}
+        self._repeated: list[Problem] = []
+        self.data: Any = self._parse(self._read())
+        if self._repeated:
+            raise ConfigError(self._repeated)
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A mistake at a key path, with the line of the deepest part of it that stands in the file."""
+        known: KeyPath = ()
+        for part in path:
+            if (*known, part) in self._lines:
+                known = (*known, part)
+        return Problem(str(self.file), self._lines[known], path, message)
+
+    def _read(self) -> str:
+        try:
+            return self.file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+            raise ConfigError([Problem(str(self.file), 1, (), f"cannot read the file: {why}")]) from None
+
+    def _parse(self, text: str) -> Any:
+        loader = _LOADER(text)
+        try:
+            node = loader.get_single_node()
+            return {} if node is None else self._convert(loader, node, ())
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            message = f"not valid YAML: {error.problem}"
+            raise ConfigError([Problem(str(self.file), mark.line + 1 if mark else 1, (), message)]) from None
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise ConfigError([Problem(str(self.file), 1, (), "not valid YAML")]) from None
+        finally:
+            loader.dispose()
+
+    def _convert(self, loader: Any, node: yaml.Node, path: KeyPath) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self._convert_mapping(loader, node, path)
+        if isinstance(node, yaml.SequenceNode):
+            items = []
+            for index, item in enumerate(node.value):
+                self._lines[(*path, index)] = item.start_mark.line + 1
+                items.append(self._convert(loader, item, (*path, index)))
+            return items
+        return loader.construct_object(node, deep=True)
+
+    def _convert_mapping(self, loader: Any, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Any]:
+        own = {id(key) for key, _ in node.value}
+        loader.flatten_mapping(node)  # resolves "<<" merges
+        data: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int):
+                key = str(key)
+            line = key_node.start_mark.line + 1
+            if key in data and id(key_node) in own:
+                message = f"key `{key}` stands twice in one mapping; keep one of them"
+                self._repeated.append(Problem(str(self.file), line, (*path, key), message))
+            self._lines[(*path, key)] = line
+            data[key] = self._convert(loader, value_node, (*path, key))
+        return data

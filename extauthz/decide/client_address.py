@@ -1,0 +1,18 @@
+"""The address of the client: one function, so that there is one answer."""
+
+from extauthz.domain.request import Request
+from extauthz.domain.settings import Settings
+
+
+def client_address(request: Request, settings: Settings) -> str:
+    """The client's address as text.
+
+    The transport peer, unless the configuration states that Envoy's edge settings can be trusted: then the address
+    that Envoy put into ``x-envoy-external-address``, which it sets for outside peers and cleans from everyone else's
+    requests only under ``use_remote_address: true``. ``X-Forwarded-For`` is never read: anyone can write it.
+    """
+    if settings.trust_external_address:
+        external = request.headers.get("x-envoy-external-address", b"")
+        if external and "x-envoy-external-address" not in request.repeated:
+            return external.decode("ascii", "replace")
+    return request.peer

@@ -1,0 +1,193 @@
+"""The decision: a pure function of request, snapshot and the time.
+
+The steps run in the order of the vendor's gateway: API and stage, network, IP control, credential, proof, app
+authorization. What must happen only once (nonce, jti) is named in the Allow and recorded by the caller, last of all,
+so that neither a wrong signature nor an app without a grant can fill the store.
+"""
+
+from typing import Final
+
+from extauthz.auth import METHODS
+from extauthz.decide.client_address import client_address
+from extauthz.decide.upstream import upstream_changes
+from extauthz.domain import reason
+from extauthz.domain.api import Api, AuthMethod, AuthPolicy
+from extauthz.domain.app import App
+from extauthz.domain.decision import Allow, Decision, Deny, Proof, Refusal, Subject
+from extauthz.domain.reason import ALLOWED, ANONYMOUS
+from extauthz.domain.request import Network, Request, Stage
+from extauthz.domain.route import path_fault
+from extauthz.domain.snapshot import Snapshot
+
+API_KEY: Final = "extauthz.api"
+STAGE_KEY: Final = "extauthz.stage"
+VPC_ID_KEY: Final = "extauthz.vpc_id"
+_STAGES: Final = {stage.value.encode(): stage for stage in Stage}
+_NOBODY: Final = frozenset[AuthMethod]()
+
+
+def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
+    """Decide about one request. ``now_ms`` is the time in milliseconds since 1970. Never raises for any request."""
+    api = _find_api(request, snapshot)
+    if isinstance(api, Refusal):
+        return _deny(api, Subject())
+    stage = _find_stage(request, api)
+    if isinstance(stage, Refusal):
+        return _deny(stage, Subject(api))
+    about = Subject(api, stage)
+    policy = api.auth.get(request.network)
+    refusal = _network_refusal(request, api, policy) or _address_refusal(request, api, snapshot)
+    if refusal is not None or policy is None:
+        return _deny(refusal or Refusal(reason.INTERNAL_ERROR), about)
+
+    methods = _choose_methods(request, api, policy)
+    if isinstance(methods, Refusal):
+        return _deny(methods, about)
+    proofs: list[Proof] = []
+    for method in sorted(methods):
+        outcome = METHODS[method].authenticate(request, api, snapshot, now_ms)
+        if isinstance(outcome, Refusal):
+            return _deny(outcome, Subject(api, stage, method))
+        proofs.append(outcome)
+
+    proof = proofs[0] if len(proofs) == 1 else _combine(proofs)
+    about = Subject(api, stage, proof.method, proof.app, proof.reading, proof.warning)
+    if proof.app is not None:
+        refusal = _grant_refusal(proof.app, api, stage, snapshot, now_ms)
+        if refusal is not None:
+            return _deny(refusal, about)
+    changes = upstream_changes(request, api, stage, proof, snapshot.settings, now_ms)
+    return Allow(ALLOWED if methods else ANONYMOUS, about, changes, proof.uses)
+
+
+def _deny(refusal: Refusal, about: Subject) -> Deny:
+    return Deny(refusal.reason, about, refusal.fact, refusal.detail)
+
+
+def _find_api(request: Request, snapshot: Snapshot) -> Api | Refusal:
+    """The API that Envoy's route names, or that our own matcher finds. Where both speak they must agree."""
+    fault = path_fault(request.path)
+    if fault:
+        return Refusal(reason.PATH_INVALID, fault, "the path has an ambiguous spelling")
+    named = request.context.get(API_KEY)
+    matched = snapshot.routes.find(request.host, request.method, request.path)
+    if named is None:
+        if matched is not None:
+            return matched
+        if not snapshot.routes.knows_host(request.host):
+            return Refusal(reason.HOST_INVALID, request.host)
+        return Refusal(reason.API_NOT_FOUND, detail="no API has this method and path on this domain")
+    api = snapshot.apis.get(named)
+    if api is None:
+        return Refusal(reason.API_NOT_FOUND, detail=f"Envoy's route names API {named!r}, which does not exist")
+    if api.path is not None and matched is not api:
+        other = repr(matched.id) if matched else "none"
+        return Refusal(reason.API_NOT_FOUND, detail=f"Envoy's route names API {named!r} but host and path mean {other}")
+    if request.method not in api.methods:
+        return Refusal(reason.API_NOT_FOUND, detail=f"API {named!r} has no method {request.method}")
+    return api
+
+
+def _find_stage(request: Request, api: Api) -> Stage | Refusal:
+    """The stage that Envoy's context pins, else the one the client asks for, else RELEASE."""
+    pinned = request.context.get(STAGE_KEY)
+    if pinned is not None:
+        wanted = pinned.encode()
+    elif "x-ca-stage" in request.repeated:
+        return Refusal(reason.HEADER_REPEATED, "X-Ca-Stage")
+    else:
+        wanted = request.headers.get("x-ca-stage", b"")
+        if not wanted:
+            wanted = b"RELEASE"
+    stage = _STAGES.get(wanted) or _STAGES.get(wanted.strip().upper())
+    if stage is None:
+        return Refusal(reason.STAGE_INVALID, detail="not one of RELEASE, PRE, TEST")
+    if stage not in api.stages:
+        return Refusal(reason.STAGE_INVALID, detail=f"API {api.id!r} is not published in stage {stage}")
+    return stage
+
+
+def _network_refusal(request: Request, api: Api, policy: AuthPolicy | None) -> Refusal | None:
+    if policy is None:
+        refused = reason.VPC_REFUSED if request.network is Network.VPC else reason.INTERNET_DISABLED
+        return Refusal(refused, detail=f"API {api.id!r} may not be called from {request.network}")
+    if request.network is Network.VPC and api.vpc_ids:
+        vpc_id = request.context.get(VPC_ID_KEY, "")
+        if vpc_id not in api.vpc_ids:
+            return Refusal(reason.VPC_REFUSED, detail=f"VPC {vpc_id!r} is not in the whitelist")
+    return None
+
+
+def _address_refusal(request: Request, api: Api, snapshot: Snapshot) -> Refusal | None:
+    if api.ip_control is None:
+        return None
+    address = client_address(request, snapshot.settings)
+    if api.ip_control.admits(address):
+        return None
+    return Refusal(reason.IP_REFUSED, detail=f"address {address!r}, plug-in {api.ip_control.id!r}")
+
+
+def _choose_methods(request: Request, api: Api, policy: AuthPolicy) -> frozenset[AuthMethod] | Refusal:
+    """The one alternative of the policy that the presented credentials mean; the empty set is an anonymous call.
+
+    Credentials of methods that the policy does not mention are ignored where others decide, and refused where they
+    are all the caller brought. A credential that is presented is never ignored in favour of ``none``.
+    """
+    alternatives = policy.alternatives
+    if not policy.methods:
+        return _NOBODY
+    presented = frozenset(method for method in policy.methods if METHODS[method].is_presented(request, api))
+    if not presented:
+        return _NOBODY if _NOBODY in alternatives else _nothing_presented(request, api, policy)
+    possible = [alternative for alternative in alternatives if alternative and alternative <= presented]
+    if len(possible) > 1:
+        possible = [one for one in possible if all(other <= one for other in possible)]
+        if not possible:
+            return Refusal(reason.CREDENTIAL_AMBIGUOUS, detail=f"presented: {', '.join(sorted(presented))}")
+    if not possible:
+        return Refusal(reason.CREDENTIAL_MISSING, detail=f"presented only: {', '.join(sorted(presented))}")
+    leftover = presented - possible[0]
+    if leftover:
+        return Refusal(reason.CREDENTIAL_AMBIGUOUS, detail=f"presented: {', '.join(sorted(presented))}")
+    return possible[0]
+
+
+def _nothing_presented(request: Request, api: Api, policy: AuthPolicy) -> frozenset[AuthMethod] | Refusal:
+    if policy.methods == {AuthMethod.JWT}:
+        if api.jwt is not None and api.jwt.bypass_empty_token:
+            return _NOBODY
+        return Refusal(reason.JWT_MISSING)
+    others = [name for name in METHODS if name not in policy.methods and METHODS[name].is_presented(request, api)]
+    if others:
+        return Refusal(
+            reason.METHOD_REFUSED, "this method", f"presented {others[0]}, not accepted on {request.network}"
+        )
+    return Refusal(reason.CREDENTIAL_MISSING)
+
+
+def _combine(proofs: list[Proof]) -> Proof:
+    """One proof out of several that all held, or the empty proof of an anonymous call."""
+    if not proofs:
+        return Proof(AuthMethod.NONE)
+    apps = [proof.app for proof in proofs if proof.app is not None]
+    return Proof(
+        method="+".join(proof.method for proof in proofs),
+        app=apps[0] if apps else None,
+        subject="".join(proof.subject for proof in proofs),
+        uses=tuple(use for proof in proofs for use in proof.uses),
+        reading="".join(proof.reading for proof in proofs),
+        warning="".join(proof.warning for proof in proofs),
+        claim_headers=tuple(header for proof in proofs for header in proof.claim_headers),
+        credential_headers=tuple(name for proof in proofs for name in proof.credential_headers),
+    )
+
+
+def _grant_refusal(app: App, api: Api, stage: Stage, snapshot: Snapshot, now_ms: int) -> Refusal | None:
+    if app.disabled:
+        return Refusal(reason.APP_DISABLED, detail=f"app {app.id!r} is disabled")
+    grant = snapshot.grants.get((app.id, api.id, stage))
+    if grant is None:
+        return Refusal(reason.NOT_GRANTED, detail=f"app {app.id!r} has no grant for API {api.id!r} in stage {stage}")
+    if not grant.is_live(now_ms):
+        return Refusal(reason.GRANT_EXPIRED, detail=f"grant of app {app.id!r} for API {api.id!r} ended")
+    return None

@@ -1,0 +1,99 @@
+"""APIs: what is protected, where it may be called from, and with which proof."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from extauthz.domain.app import HMAC_SHA256
+from extauthz.domain.ip import IpControl
+from extauthz.domain.jwt import JwtPlugin
+from extauthz.domain.request import Network, Stage
+
+
+class AuthMethod(StrEnum):
+    """How a caller proves itself."""
+
+    NONE = "none"
+    APP_CODE = "appcode"
+    DIGEST = "digest"
+    JWT = "jwt"
+
+
+class AppCodeMode(StrEnum):
+    """Where an AppCode may stand (vendor: AppCodeAuthType)."""
+
+    OFF = "off"
+    HEADER = "header"
+    HEADER_QUERY = "header_query"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AuthPolicy:
+    """Which proofs open an API on one network: any one of the alternatives, each a set of methods that must all hold.
+
+    The empty set is the alternative "none": an anonymous call.
+    """
+
+    alternatives: tuple[frozenset[AuthMethod], ...]
+    methods: frozenset[AuthMethod] = field(init=False)
+    """Every method that some alternative mentions."""
+
+    def __post_init__(self) -> None:
+        if not self.alternatives:
+            raise ValueError("a policy without alternatives would be ambiguous: say `none` to mean an open API")
+        object.__setattr__(self, "methods", frozenset[AuthMethod]().union(*self.alternatives))
+
+
+class Strictness(StrEnum):
+    """What happens to a valid signature that leaves part of the request open, see ``auth.strict``."""
+
+    OFF = "off"
+    WARN = "warn"
+    """Allowed and counted, so that an operator sees what switching it on would refuse."""
+    ON = "on"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DigestRules:
+    """How strictly an API reads the digest scheme. The defaults are the vendor's."""
+
+    algorithms: frozenset[str] = frozenset({HMAC_SHA256})
+    window_ms: int = 900_000
+    """How far a timestamp may lie from our clock, in either direction, in milliseconds."""
+    require_timestamp: bool = False
+    require_nonce: bool = False
+    require_signed: frozenset[str] = frozenset()
+    """Lower-case names of headers that must be listed in X-Ca-Signature-Headers."""
+    strict: Strictness = Strictness.OFF
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ApiGroup:
+    """APIs that share domains."""
+
+    id: str
+    domains: frozenset[str]
+    """Lower-case host names; ``*.example.com`` for one level or more below; ``*`` for every host."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Api:
+    """One protected API."""
+
+    id: str
+    group: ApiGroup
+    methods: frozenset[str]
+    path: str | None
+    """Path template, see ``domain.route``; None: found only by the id in Envoy's route context."""
+    stages: frozenset[Stage]
+    auth: Mapping[Network, AuthPolicy]
+    """A network that is missing here may not call the API."""
+    owner: str = ""
+    digest: DigestRules = DigestRules()
+    app_code: AppCodeMode = AppCodeMode.HEADER
+    jwt: JwtPlugin | None = None
+    ip_control: IpControl | None = None
+    vpc_ids: frozenset[str] = frozenset()
+    """VPCs that may call, as the trusted listener context states them; empty: any VPC."""
+    strip_credentials: bool = False
+    """Whether the credentials are taken off the request before it goes upstream."""

@@ -1,0 +1,61 @@
+"""Apps: the identities that call, their credentials, and the grants that let them."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+from extauthz.domain.request import Stage
+
+HMAC_SHA256 = "HmacSHA256"
+HMAC_SHA1 = "HmacSHA1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class App:
+    """An app. Its credentials all carry its full permissions (vendor doc: many credentials, one app)."""
+
+    id: str
+    owner: str = ""
+    """The account that the app belongs to; an API's owner may grant other accounts' apps by their id."""
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyPair:
+    """An AppKey and its AppSecret. The secret never appears in ``repr``."""
+
+    app: App
+    app_key: str
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grant:
+    """The right of one app to call one API in one stage."""
+
+    app_id: str
+    api_id: str
+    stage: Stage
+    until_ms: int | None = None
+    """Milliseconds since 1970 at which the grant ends; None: never."""
+    granted_by: str = ""
+
+    def is_live(self, now_ms: int) -> bool:
+        """Whether the grant still holds. The end itself is outside (vendor doc: AuthValidTime)."""
+        return self.until_ms is None or now_ms < self.until_ms
+
+
+def hash_app_code(code: bytes) -> bytes:
+    """The form in which AppCodes are stored and compared, so that a snapshot holds none in clear.
+
+    An AppCode is a random token of at least 8 characters, not a password, so a plain hash is the right cost here.
+    """
+    return hashlib.sha256(code).digest()
+
+
+def sign_with(secret: bytes, algorithm: str, string_to_sign: bytes) -> bytes:
+    """The raw HMAC of a string to sign. ``algorithm`` is HMAC_SHA256 or HMAC_SHA1 (KeyError otherwise)."""
+    return hmac.digest(secret, string_to_sign, _HASHES[algorithm])
+
+
+_HASHES = {HMAC_SHA256: "sha256", HMAC_SHA1: "sha1"}

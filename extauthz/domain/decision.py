@@ -1,0 +1,87 @@
+"""What a check can end in: an allow or a deny, nothing between."""
+
+from typing import NamedTuple
+
+from extauthz.domain.api import Api
+from extauthz.domain.app import App
+from extauthz.domain.reason import Reason
+from extauthz.domain.request import Stage
+
+
+class Refusal(NamedTuple):
+    """A step's answer when the request may not go on."""
+
+    reason: Reason
+    fact: str = ""
+    """What the caller is told in the message's ``{fact}``. May hold what the caller sent, never a secret."""
+    detail: str = ""
+    """What the operator is told in the decision log. Never a credential."""
+
+
+class OneTimeUse(NamedTuple):
+    """A nonce or jti that a proof brought, to be recorded before the request may pass."""
+
+    key: bytes
+    """A fixed-length hash, so that clients cannot grow the store with long values."""
+    expires_ms: int
+    fingerprint: bytes
+    """Equal only when Envoy asks again about the same HTTP stream with the same proof; empty: never equal."""
+    used: Reason
+    """The reason to give when the value was used before."""
+
+
+class Proof(NamedTuple):
+    """What a successful authentication established."""
+
+    method: str
+    app: App | None = None
+    subject: str = ""
+    uses: tuple[OneTimeUse, ...] = ()
+    reading: str = ""
+    """Which reading of the string to sign matched; empty when the method knows only one."""
+    warning: str = ""
+    """What strict mode would have refused; empty when nothing."""
+    claim_headers: tuple[tuple[str, str], ...] = ()
+    credential_headers: tuple[str, ...] = ()
+    """Lower-case names of the request headers that carried the credential."""
+
+
+class Upstream(NamedTuple):
+    """What changes on the request before it goes on."""
+
+    set_headers: tuple[tuple[str, str], ...]
+    """Overwrite every copy that the client sent."""
+    remove_headers: tuple[str, ...]
+
+
+class Subject(NamedTuple):
+    """What is known about a check by the time it is decided, for logs, metrics and Envoy's access log."""
+
+    api: Api | None = None
+    stage: Stage | None = None
+    method: str = ""
+    app: App | None = None
+    reading: str = ""
+    warning: str = ""
+
+
+class Allow(NamedTuple):
+    """The request may pass, once ``uses`` are recorded."""
+
+    label: str
+    """One of reason.ALLOW_LABELS."""
+    about: Subject
+    upstream: Upstream
+    uses: tuple[OneTimeUse, ...] = ()
+
+
+class Deny(NamedTuple):
+    """The request may not pass."""
+
+    reason: Reason
+    about: Subject
+    fact: str = ""
+    detail: str = ""
+
+
+Decision = Allow | Deny

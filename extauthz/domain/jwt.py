@@ -1,0 +1,142 @@
+"""The JWT plug-in's settings, and the key sets its tokens are checked against."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from jwt import PyJWK
+from jwt.exceptions import InvalidKeyError, PyJWKError
+
+SEVEN_DAYS_S: Final = 7 * 24 * 3600
+
+_BY_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+_SECRET_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth")
+RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+HMAC_ALGORITHMS: Final = frozenset({"HS256", "HS384", "HS512"})
+ALGORITHMS: Final = RSA_ALGORITHMS | HMAC_ALGORITHMS | {*_BY_CURVE.values(), "EdDSA"}
+_MIN_RSA_BITS: Final = 2048
+
+
+class TokenPlace(StrEnum):
+    """Where a plug-in looks for its token."""
+
+    HEADER = "header"
+    QUERY = "query"
+    COOKIE = "cookie"
+
+
+class KeyRefused(ValueError):
+    """A JWK that must not be used. The message says why and never contains key material."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerificationKey:
+    """One key and the algorithms that it may verify. The key itself stays out of ``repr``."""
+
+    kid: str | None
+    keys: Mapping[str, PyJWK]
+    """By algorithm."""
+
+    def __repr__(self) -> str:
+        return f"VerificationKey(kid={self.kid!r}, algorithms={sorted(self.keys)})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeySet:
+    """The keys of one plug-in at one moment."""
+
+    keys: tuple[VerificationKey, ...]
+
+    def candidates(self, kid: str | None) -> tuple[VerificationKey, ...]:
+        """The keys that may have signed a token: those of its ``kid``, else those without one.
+
+        A token without ``kid`` may be checked by any key (vendor doc 103228: JWKs without kid are allowed).
+        """
+        if kid is None:
+            return self.keys
+        named = tuple(key for key in self.keys if key.kid == kid)
+        return named or tuple(key for key in self.keys if key.kid is None)
+
+
+def read_key(jwk: Mapping[str, Any]) -> VerificationKey:
+    """Read one JWK into a verification key. Raises KeyRefused.
+
+    Refused are private keys (a verifier must not hold one), keys meant for encryption, keys too weak for their
+    algorithm, and key types that no algorithm of ours uses.
+    """
+    kid = jwk.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise KeyRefused("`kid` is not text")
+    if jwk.get("use", "sig") != "sig":
+        raise KeyRefused("`use` is not `sig`")
+    if "key_ops" in jwk and "verify" not in jwk["key_ops"]:
+        raise KeyRefused("`key_ops` does not list `verify`")
+    if jwk.get("kty") != "oct" and any(member in jwk for member in _SECRET_MEMBERS):
+        raise KeyRefused("is a private key; publish the public half only")
+    algorithms = _algorithms_of(jwk)
+    try:
+        keys = {algorithm: PyJWK(dict(jwk), algorithm=algorithm) for algorithm in sorted(algorithms)}
+    except (PyJWKError, InvalidKeyError, ValueError, TypeError) as error:
+        raise KeyRefused(f"is not a valid key ({type(error).__name__})") from None
+    _refuse_weak(keys)
+    return VerificationKey(kid, keys)
+
+
+def _algorithms_of(jwk: Mapping[str, Any]) -> frozenset[str]:
+    kty = jwk.get("kty")
+    if kty == "RSA":
+        possible = RSA_ALGORITHMS
+    elif kty == "EC" and jwk.get("crv") in _BY_CURVE:
+        possible = frozenset({_BY_CURVE[jwk["crv"]]})
+    elif kty == "OKP" and jwk.get("crv") in ("Ed25519", "Ed448"):
+        possible = frozenset({"EdDSA"})
+    elif kty == "oct":
+        possible = HMAC_ALGORITHMS
+    else:
+        raise KeyRefused("has a key type or curve that is not supported; use RSA, P-256, P-384, P-521, Ed25519 or oct")
+    stated = jwk.get("alg")
+    if stated is None:
+        return possible
+    if stated not in possible:
+        raise KeyRefused("has an `alg` that does not fit its key type")
+    return frozenset({stated})
+
+
+def _refuse_weak(keys: dict[str, PyJWK]) -> None:
+    for algorithm in tuple(keys):
+        key = keys[algorithm].key
+        if algorithm in RSA_ALGORITHMS and key.key_size < _MIN_RSA_BITS:
+            raise KeyRefused(f"has fewer than {_MIN_RSA_BITS} bits")
+        if algorithm in HMAC_ALGORITHMS and len(key) * 8 < int(algorithm[2:]):
+            del keys[algorithm]  # RFC 7518, section 3.2: a key at least as long as the hash
+    if not keys:
+        raise KeyRefused("is a secret shorter than 32 bytes, too short for HS256")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClaimHeader:
+    """A claim that goes upstream as a header."""
+
+    claim: str
+    header: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JwtPlugin:
+    """The settings of one JWT plug-in (vendor doc 103228 and what production adds)."""
+
+    id: str
+    key_set: KeySet
+    algorithms: frozenset[str]
+    place: TokenPlace = TokenPlace.HEADER
+    parameter: str = "authorization"
+    """Header (lower-case), query parameter or cookie that carries the token."""
+    issuer: str | None = None
+    audiences: frozenset[str] = frozenset()
+    claim_headers: tuple[ClaimHeader, ...] = ()
+    prevent_jti_replay: bool = False
+    bypass_empty_token: bool = False
+    ignore_expiration: bool = False
+    clock_skew_s: int = 60
+    max_lifetime_s: int = SEVEN_DAYS_S

@@ -1,0 +1,75 @@
+"""Settings that hold for every API: how answers look, and what goes upstream."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from extauthz.domain.reason import Answer, Reason
+from extauthz.domain.request import Network
+
+
+class Generation(StrEnum):
+    """Which generation of the vendor's gateway our errors imitate."""
+
+    VPC = "vpc"
+    LEGACY = "legacy"
+
+
+class Reveal(StrEnum):
+    """How much a refused caller is told."""
+
+    FULL = "full"
+    MINIMAL = "minimal"
+    """Unknown key and wrong signature look the same, and no string to sign is echoed."""
+
+
+class IdentityFact(StrEnum):
+    """What can be told to the upstream in a header. The first seven are the vendor's system parameters."""
+
+    APP_ID = "app_id"  # CaAppId
+    CLIENT_IP = "client_ip"  # CaClientIp
+    DOMAIN = "domain"  # CaDomain
+    REQUEST_ID = "request_id"  # CaRequestId
+    REQUEST_TIME = "request_time"  # CaRequestHandleTime, GMT
+    SCHEME = "scheme"  # CaHttpSchema
+    PROXY = "proxy"  # CaProxy
+    NETWORK = "network"
+    STAGE = "stage"
+    API_ID = "api_id"
+    OWNER = "owner"
+    AUTH_METHOD = "auth_method"
+    SUBJECT = "subject"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSettings:
+    """How denials look."""
+
+    generation: Generation = Generation.VPC
+    reveal: Reveal = Reveal.FULL
+    overrides: dict[str, Answer] = field(default_factory=dict)
+    """By reason label; only for reasons that the catalogue marks provisional."""
+
+    def answer(self, reason: Reason) -> Answer:
+        """The answer of the chosen generation."""
+        override = self.overrides.get(reason.label)
+        if override is not None:
+            return override
+        return reason.legacy if self.generation is Generation.LEGACY else reason.vpc
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one snapshot."""
+
+    errors: ErrorSettings = ErrorSettings()
+    identity_headers: tuple[tuple[str, IdentityFact], ...] = (
+        ("x-ca-app-id", IdentityFact.APP_ID),
+        ("x-ca-request-id", IdentityFact.REQUEST_ID),
+        ("x-ca-network", IdentityFact.NETWORK),
+    )
+    """Lower-case header names. All of them are overwritten or removed on every allowed request."""
+    port_networks: dict[int, Network] = field(default_factory=dict)
+    """Network by destination port, for listeners that state none."""
+    trust_external_address: bool = False
+    """Whether ``x-envoy-external-address`` is the client address. Sound only where Envoy's listener sets
+    ``use_remote_address: true``; otherwise clients can forge it."""

@@ -1,0 +1,1 @@
+"""The process: start, loop, stop; transports, health, metrics, decision log."""

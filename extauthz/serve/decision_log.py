@@ -1,0 +1,101 @@
+"""The decision log: one JSON line a decision, written off the path of the check, never with a credential in it."""
+
+import json
+import queue
+import random
+import sys
+import threading
+import time
+from typing import IO, Any, Final, NamedTuple
+
+from extauthz.domain.decision import Allow, Decision
+from extauthz.domain.request import Request
+
+_CLOSE: Final = None
+
+
+class _Entry(NamedTuple):
+    time_s: float
+    request_id: str
+    request: Request | None
+    decision: Decision
+    seconds: float
+
+
+class NullDecisionLog:
+    """Writes nothing."""
+
+    dropped = 0
+
+    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
+        """Forget the decision."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class DecisionLog:
+    """Hands decisions to a thread that formats and writes them; drops and counts lines when its queue is full."""
+
+    def __init__(self, output: IO[str], capacity: int, sample_allowed: float, revision: str = "") -> None:
+        self.dropped = 0
+        self.revision = revision
+        self._output = output
+        self._sample_allowed = sample_allowed
+        self._entries: queue.Queue[_Entry | None] = queue.Queue(capacity)
+        self._writer = threading.Thread(target=self._write, name="decision-log", daemon=True)
+        self._writer.start()
+
+    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
+        """Queue one decision."""
+        if isinstance(decision, Allow) and self._sample_allowed < 1 and random.random() >= self._sample_allowed:  # noqa: S311
+            return
+        try:
+            self._entries.put_nowait(_Entry(time.time(), request_id, request, decision, seconds))
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what is queued, wait at most five seconds, and close the file."""
+        self._entries.put(_CLOSE)
+        self._writer.join(timeout=5)
+        if self._output is not sys.stdout:
+            self._output.close()
+
+    def _write(self) -> None:
+        while (entry := self._entries.get()) is not _CLOSE:
+            line = json.dumps(describe(entry, self.revision), ensure_ascii=False, separators=(",", ":"))
+            self._output.write(line + "\n")
+            if self._entries.empty():
+                self._output.flush()
+        self._output.flush()
+
+
+def describe(entry: _Entry, revision: str) -> dict[str, Any]:
+    """The fields of one line. Paths are logged without their query, which may hold credentials."""
+    decision, request, about = entry.decision, entry.request, entry.decision.about
+    allowed = isinstance(decision, Allow)
+    line: dict[str, Any] = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(entry.time_s)) + f".{int(entry.time_s % 1 * 1000):03d}Z",
+        "request_id": entry.request_id,
+        "decision": "allow" if allowed else "deny",
+        "reason": decision.label if isinstance(decision, Allow) else decision.reason.label,
+        "api": about.api.id if about.api else None,
+        "stage": about.stage.value if about.stage else None,
+        "method": about.method or None,
+        "app_id": about.app.id if about.app else None,
+        "duration_us": round(entry.seconds * 1e6),
+        "revision": revision,
+    }
+    if request is not None:
+        line["network"] = request.network.value
+        line["http"] = f"{request.method} {request.host}{request.path}"[:2048]
+        line["peer"] = request.peer
+    if about.reading and about.reading != "primary":
+        line["reading"] = about.reading
+    if about.warning:
+        line["strict_would_refuse"] = about.warning
+    if not isinstance(decision, Allow):
+        line["detail"] = decision.detail or None
+        line["advice"] = decision.reason.advice
+    return line

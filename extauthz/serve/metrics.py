@@ -1,0 +1,141 @@
+"""What Prometheus sees. No label is ever chosen by a client: networks, methods, reasons and API ids are closed sets."""
+
+import platform
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import extauthz
+from extauthz.decide.replay import MemoryReplayStore
+from extauthz.domain.decision import Allow, Decision
+from extauthz.domain.request import Network, Request
+from extauthz.domain.snapshot import Snapshot
+
+BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+_CheckKey = tuple[str, str, str, str, str]
+
+
+class CheckMetrics(Collector):
+    """Counts decisions. Plain numbers under one short lock: a check pays for two additions and no label look-up."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._checks: dict[_CheckKey, int] = {}
+        self._durations: dict[tuple[str, str], list[int]] = {}
+        self._seconds: dict[tuple[str, str], float] = {}
+        self._readings: dict[str, int] = {}
+        self._warnings: dict[tuple[str, str], int] = {}
+
+    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
+        """Count one decision that took ``seconds``."""
+        about = decision.about
+        if isinstance(decision, Allow):
+            outcome, why = "allow", decision.label
+        else:
+            outcome, why = "deny", decision.reason.label
+        network = request.network.value if request else Network.INTERNET.value
+        api = about.api.id if about.api else ""
+        key = (network, api, about.method, outcome, why)
+        timed = (about.method, outcome)
+        bucket = bisect_left(BUCKETS_S, seconds)
+        with self._lock:
+            self._checks[key] = self._checks.get(key, 0) + 1
+            buckets = self._durations.get(timed)
+            if buckets is None:
+                buckets = self._durations[timed] = [0] * (len(BUCKETS_S) + 1)
+                self._seconds[timed] = 0.0
+            buckets[bucket] += 1
+            self._seconds[timed] += seconds
+            if about.reading:
+                self._readings[about.reading] = self._readings.get(about.reading, 0) + 1
+            if about.warning:
+                warned = (api, about.warning)
+                self._warnings[warned] = self._warnings.get(warned, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        with self._lock:
+            checks, durations = dict(self._checks), {key: list(value) for key, value in self._durations.items()}
+            seconds, readings, warnings = dict(self._seconds), dict(self._readings), dict(self._warnings)
+        labels = ["network", "api", "method", "decision", "reason"]
+        counter = CounterMetricFamily("extauthz_checks", "Checks answered.", labels=labels)
+        for key, count in checks.items():
+            counter.add_metric(key, count)
+        yield counter
+        histogram = HistogramMetricFamily(
+            "extauthz_check_duration_seconds", "Time from request bytes to answer bytes.", labels=["method", "decision"]
+        )
+        for timed, counts in durations.items():
+            histogram.add_metric(timed, _cumulative(counts), seconds[timed])
+        yield histogram
+        counter = CounterMetricFamily(
+            "extauthz_digest_readings", "Valid signatures by the reading of the string to sign.", labels=["reading"]
+        )
+        for reading, count in readings.items():
+            counter.add_metric([reading], count)
+        yield counter
+        counter = CounterMetricFamily(
+            "extauthz_strict_warnings", "Allowed requests that strict mode would refuse.", labels=["api", "warning"]
+        )
+        for warned, count in warnings.items():
+            counter.add_metric(warned, count)
+        yield counter
+
+
+def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
+    total, buckets = 0, []
+    for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), counts, strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    return buckets
+
+
+class StateMetrics(Collector):
+    """Snapshot, replay store and build: read at the time of the scrape."""
+
+    def __init__(
+        self, snapshot: Callable[[], Snapshot], store: MemoryReplayStore, dropped_lines: Callable[[], int]
+    ) -> None:
+        self._snapshot = snapshot
+        self._store = store
+        self._dropped_lines = dropped_lines
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        snapshot = self._snapshot()
+        info = GaugeMetricFamily("extauthz_build_info", "Version of the service.", labels=["version", "python"])
+        info.add_metric([extauthz.__version__, platform.python_version()], 1)
+        yield info
+        info = GaugeMetricFamily("extauthz_snapshot_info", "Revision that is being served.", labels=["revision"])
+        info.add_metric([snapshot.revision], 1)
+        yield info
+        age_s = time.time() - snapshot.built_at_ms / 1000
+        yield GaugeMetricFamily("extauthz_snapshot_age_seconds", "Since the snapshot was built.", value=age_s)
+        sizes = GaugeMetricFamily("extauthz_snapshot_entries", "What the snapshot holds.", labels=["kind"])
+        for kind, entries in (("apis", snapshot.apis), ("keys", snapshot.keys), ("grants", snapshot.grants)):
+            sizes.add_metric([kind], len(entries))
+        yield sizes
+        yield GaugeMetricFamily("extauthz_replay_entries", "Nonces and jtis remembered.", value=len(self._store))
+        yield GaugeMetricFamily("extauthz_replay_capacity", "How many fit.", value=self._store.capacity)
+        yield CounterMetricFamily(
+            "extauthz_decision_log_dropped",
+            "Log lines dropped because the queue was full.",
+            value=self._dropped_lines(),
+        )
+
+
+def build_registry(checks: CheckMetrics, state: StateMetrics) -> CollectorRegistry:
+    """Everything that /metrics shows, in a registry of its own."""
+    registry = CollectorRegistry()
+    registry.register(checks)
+    registry.register(state)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

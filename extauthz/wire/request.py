@@ -1,0 +1,103 @@
+"""CheckRequest to domain Request: what Envoy sends, freed of Envoy (measured on Envoy 1.40)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from extauthz.decide.network import network_of
+from extauthz.domain.request import Delivery, Network, Request
+from extauthz.domain.settings import Settings
+from extauthz.wire.generated import ext_authz_pb2 as pb
+
+BODY_KEY: Final = "extauthz.body"
+"""``extauthz.body: unbuffered`` in a route's context says that Envoy does not show us this route's bodies."""
+_NOTHING: Final = frozenset[str]()
+
+
+def read_request(message: pb.CheckRequest, request_id: str, binding: Network | None, settings: Settings) -> Request:
+    """Turn the message into a domain request. The caller made sure that it has an HTTP request.
+
+    ``path`` is split at the first ``?`` and nothing else: a URI parser would read ``//host/x`` as another path
+    (CVE-2026-26205).
+    """
+    attributes = message.attributes
+    http = attributes.request.http
+    context = dict(attributes.context_extensions)
+    headers, repeated = read_headers(http)
+    path, _, query = http.path.partition("?")
+    body = http.raw_body or http.body.encode()
+    destination = attributes.destination.address.socket_address
+    return Request(
+        id=request_id,
+        stream_id=http.id,
+        method=http.method,
+        host=canonical_host(http.host),
+        path=path,
+        query=query,
+        headers=headers,
+        repeated=repeated,
+        body=body,
+        delivery=_delivery(http, headers, body, context),
+        network=network_of(binding, context, destination.port_value, settings.port_networks),
+        scheme=http.scheme,
+        peer=attributes.source.address.socket_address.address,
+        context=context,
+    )
+
+
+def read_headers(http: pb.AttributeContext.HttpRequest) -> tuple[dict[str, bytes], frozenset[str]]:
+    """Header values as bytes, and the names that came more than once.
+
+    With ``encode_raw_headers`` Envoy sends exact bytes and keeps duplicates apart. Without it, duplicates arrive
+    joined and cannot be counted; the joined value then fails as a credential by itself.
+    """
+    raw = http.header_map.headers
+    if not raw:
+        return {name: value.encode() for name, value in http.headers.items()}, _NOTHING
+    headers = {header.key: header.raw_value or header.value.encode() for header in raw}
+    if len(headers) == len(raw):
+        return headers, _NOTHING
+    joined: dict[str, bytes] = {}
+    repeated = set()
+    for header in raw:
+        name, value = header.key, header.raw_value or header.value.encode()
+        if name in joined:
+            repeated.add(name)
+            value = joined[name] + b"," + value
+        joined[name] = value
+    return joined, frozenset(repeated)
+
+
+def canonical_host(host: str) -> str:
+    """Lower case, without port and trailing dot; an IPv6 address keeps its brackets."""
+    host = host.lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].rstrip(".")
+
+
+def is_grpc(headers: Mapping[str, bytes]) -> bool:
+    """Whether the caller speaks gRPC (not gRPC-Web) and so needs a grpc-status instead of an HTTP one."""
+    media_type = headers.get("content-type", b"").partition(b";")[0].strip().lower()
+    return media_type == b"application/grpc" or media_type.startswith(b"application/grpc+")
+
+
+def _delivery(
+    http: pb.AttributeContext.HttpRequest, headers: dict[str, bytes], body: bytes, context: dict[str, str]
+) -> Delivery:
+    """How much of the body we hold.
+
+    A client can choose requests whose body Envoy does not show us, so every sign that a body may exist beyond what we
+    hold counts as "not delivered".
+    """
+    if headers.get("x-envoy-auth-partial-body") == b"true":
+        return Delivery.PARTIAL
+    length = headers.get("content-length")
+    if body:
+        return Delivery.WHOLE if length is None or length == str(len(body)).encode() else Delivery.PARTIAL
+    if context.get(BODY_KEY) == "unbuffered" or http.size > 0:
+        return Delivery.NOT_DELIVERED
+    if length is not None and length.strip(b"0"):
+        return Delivery.NOT_DELIVERED
+    if "upgrade" in headers or http.method == "CONNECT" or is_grpc(headers):
+        return Delivery.NOT_DELIVERED
+    return Delivery.WHOLE

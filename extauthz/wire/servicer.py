@@ -1,0 +1,176 @@
+"""The servicer: CheckRequest bytes in, CheckResponse bytes out, whatever happens.
+
+It never raises and never answers with a gRPC error: Envoy under ``failure_mode_allow`` turns those into an allow.
+"""
+
+import inspect
+import logging
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, Protocol
+
+from google.protobuf.message import DecodeError
+
+from extauthz.decide.pipeline import decide
+from extauthz.decide.replay import Outcome, ReplayStore, settle
+from extauthz.domain import reason
+from extauthz.domain.decision import Allow, Decision, Deny, Subject
+from extauthz.domain.reason import Reason
+from extauthz.domain.request import Network, Request
+from extauthz.domain.snapshot import Snapshot
+from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.request import is_grpc, read_request
+from extauthz.wire.response import Responder
+
+SERVICE: Final = "envoy.service.auth.v3.Authorization"
+CHECK_PATH: Final = f"/{SERVICE}/Check"
+
+_STAND_IN: Final = str(uuid.uuid4()).upper()
+_UUID4_MASK: Final = (0xF << 76) | (0x3 << 62)
+_UUID4_BITS: Final = (0x4 << 76) | (0x2 << 62)
+_log: Final = logging.getLogger("extauthz")
+
+
+class Current(NamedTuple):
+    """A snapshot and the responder that belongs to it: swapped together, in one assignment."""
+
+    snapshot: Snapshot
+    responder: Responder
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Current":
+        """Prepare a snapshot for serving."""
+        return cls(snapshot, Responder(snapshot, _STAND_IN))
+
+
+class Observer(Protocol):
+    """Who wants to know about decisions: metrics, the decision log."""
+
+    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
+        """One check was decided. ``request`` is None when there was none to read."""
+        ...
+
+
+class Servicer:
+    """Answers checks. Transports call ``check``; reloads assign ``current``."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        store: ReplayStore,
+        observer: Observer,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """``now_ms`` gives the time in milliseconds since 1970; tests pass their own."""
+        self.current = Current.of(snapshot)
+        self._store = store
+        self._observer = observer
+        self._now_ms = now_ms
+
+    def check(self, payload: bytes, binding: Network | None = None) -> bytes | Awaitable[bytes]:
+        """Decide about one serialized CheckRequest. ``binding`` is the network of the listener it came by.
+
+        The answer is bytes, or an awaitable of bytes when a shared replay store has to be asked.
+        """
+        started = time.perf_counter()
+        check = _Check(self.current, new_request_id(), started)
+        try:
+            message = pb.CheckRequest.FromString(payload)
+            if not message.attributes.request.HasField("http"):
+                return self._finish(check, Deny(reason.REQUEST_INVALID, Subject(), "no HTTP request"))
+            snapshot = check.current.snapshot
+            check.request = request = read_request(message, _STAND_IN, binding, snapshot.settings)
+            now_ms = self._now_ms()
+            decision = decide(request, snapshot, now_ms)
+            if isinstance(decision, Allow) and decision.uses:
+                settled = self._record(decision, now_ms)
+                if inspect.isawaitable(settled):
+                    return self._finish_later(check, settled)
+                decision = settled
+            return self._finish(check, decision)
+        except DecodeError:
+            return self._finish(check, Deny(reason.REQUEST_INVALID, Subject(), "not a CheckRequest"))
+        except Exception as error:
+            return self._failed(check, error)
+
+    def refuse(self, cause: Reason) -> bytes:
+        """An explicit denial for a check that is not even started."""
+        return self._finish(_Check(self.current, new_request_id(), time.perf_counter()), Deny(cause, Subject()))
+
+    def _record(self, allow: Allow, now_ms: int) -> Decision | Awaitable[Decision]:
+        decision: Decision = allow
+        for index, use in enumerate(allow.uses):
+            outcome = self._store.record(use, now_ms)
+            if not isinstance(outcome, Outcome):
+                return self._record_rest(decision, index, outcome, now_ms)
+            decision = settle(allow, use, outcome)
+            if isinstance(decision, Deny):
+                return decision
+        return decision
+
+    async def _record_rest(self, allow: Decision, index: int, first: Awaitable[Outcome], now_ms: int) -> Decision:
+        decision = allow
+        outcome: Outcome | Awaitable[Outcome] = first
+        while isinstance(decision, Allow):
+            settled = outcome if isinstance(outcome, Outcome) else await outcome
+            decision = settle(decision, decision.uses[index], settled)
+            index += 1
+            if not isinstance(decision, Allow) or index == len(decision.uses):
+                break
+            outcome = self._store.record(decision.uses[index], now_ms)
+        return decision
+
+    async def _finish_later(self, check: "_Check", settled: Awaitable[Decision]) -> bytes:
+        try:
+            return self._finish(check, await settled)
+        except Exception as error:
+            return self._failed(check, error)
+
+    def _finish(self, check: "_Check", decision: Decision) -> bytes:
+        request = check.request
+        network = request.network if request else Network.INTERNET
+        grpc_caller = isinstance(decision, Deny) and request is not None and is_grpc(request.headers)
+        answer = check.current.responder.respond(decision, network, check.id, grpc_caller)
+        self._observer.decided(check.id, request, decision, time.perf_counter() - check.started)
+        return answer
+
+    def _failed(self, check: "_Check", error: Exception) -> bytes:
+        # The message of an exception may quote what a client sent; its type and place do not.
+        _log.error("check failed", extra={"request_id": check.id, "error": describe(error)})
+        deny = Deny(reason.INTERNAL_ERROR, Subject(), detail=type(error).__name__)
+        answer = check.current.responder.respond(deny, Network.INTERNET, check.id, False)
+        try:
+            self._observer.decided(check.id, check.request, deny, time.perf_counter() - check.started)
+        except Exception as second:
+            _log.error("observer failed", extra={"request_id": check.id, "error": describe(second)})
+        return answer
+
+
+class _Check:
+    """What is known about one check while it runs."""
+
+    __slots__ = ("current", "id", "request", "started")
+
+    def __init__(self, current: Current, request_id: str, started: float) -> None:
+        self.current = current
+        self.id = request_id
+        self.started = started
+        self.request: Request | None = None
+
+
+def new_request_id() -> str:
+    """A random UUID in upper case, as the vendor's gateway gives (not a secret)."""
+    number = random.getrandbits(128) & ~_UUID4_MASK | _UUID4_BITS
+    digits = f"{number:032X}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def describe(error: BaseException) -> str:
+    """Type and place of an exception, without its message."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{place}"
