@@ -26,3 +26,9 @@ METHODS: Final[Mapping[AuthMethod, Method]] = {
     AuthMethod.APP_CODE: Method(appcode.is_presented, appcode.authenticate),
     AuthMethod.JWT: Method(jwt.is_presented, jwt.authenticate),
 }
+
+CREDENTIAL_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
+    AuthMethod.DIGEST: digest.CREDENTIAL_HEADERS,
+    AuthMethod.APP_CODE: ("authorization",),
+}
+"""Lower-case names of the headers that carry a method's credential. A JWT plug-in names its own."""

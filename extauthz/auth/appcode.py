@@ -53,5 +53,4 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     return Proof(
         AuthMethod.APP_CODE,
         app=app,
-        credential_headers=("authorization",) if in_header is not None else (),
     )

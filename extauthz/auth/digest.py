@@ -4,10 +4,10 @@ The order of checks: credential headers once, timestamp, key and signature, stri
 the caller of this module, after everything else held, so that strangers cannot burn nonces.
 """
 
-import base64
 import hashlib
 import hmac
 import os
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Final
 
@@ -90,7 +90,6 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         uses=_uses(request, api, app_key, signature, names, now_ms),
         reading=reading,
         warning=warning,
-        credential_headers=CREDENTIAL_HEADERS,
     )
 
 
@@ -108,8 +107,7 @@ def _matching_reading(
 
 
 def _signs(pair: KeyPair, algorithm: str, signature: bytes, string_to_sign: bytes) -> bool:
-    expected = base64.b64encode(sign_with(pair.secret, algorithm, string_to_sign))
-    return hmac.compare_digest(expected, signature)
+    return hmac.compare_digest(b64encode(sign_with(pair.secret, algorithm, string_to_sign)), signature)
 
 
 def _time_refusal(request: Request, api: Api, names: Sequence[SignedName], now_ms: int) -> Refusal | None:
@@ -150,7 +148,7 @@ def _content_md5_refusal(request: Request) -> Refusal | None:
         return None
     if not request.body:
         return Refusal(reason.CONTENT_MD5_INVALID, "the body is empty")
-    actual = base64.b64encode(hashlib.md5(request.body, usedforsecurity=False).digest())
+    actual = b64encode(hashlib.md5(request.body, usedforsecurity=False).digest())
     if not hmac.compare_digest(actual, stated):
         return Refusal(reason.CONTENT_MD5_INVALID, "does not match the body")
     return None

@@ -59,7 +59,6 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         AuthMethod.JWT,
         subject=subject if isinstance(subject, str) else "",
         claim_headers=headers,
-        credential_headers=(plugin.parameter,) if plugin.place is TokenPlace.HEADER else (),
     )
     if not plugin.prevent_jti_replay:
         return proof

@@ -31,14 +31,13 @@ _NEVER_IN_BLOCK: Final = frozenset(
 )
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CACHEABLE: Final = 1024
-_FIRST_ASTRAL: Final = b"\xf0"
 
 
 class SignedName(NamedTuple):
     """A header name that the client says it signed."""
 
-    spelled: bytes
-    """As the client wrote it: that spelling is what was signed."""
+    line_start: bytes
+    """The name as the client wrote it, which is what was signed, and a colon."""
     lower: str
 
 
@@ -56,7 +55,7 @@ def _signed_names(listed: bytes) -> tuple[SignedName, ...] | None:
     spelled = {name for part in listed.split(b",") if (name := part.strip())}
     if not all(_TOKEN.fullmatch(name) for name in spelled):
         return None
-    names = (SignedName(name, name.decode("latin-1").lower()) for name in sorted(spelled))
+    names = (SignedName(name + b":", name.decode("ascii").lower()) for name in sorted(spelled))
     return tuple(name for name in names if name.lower not in _NEVER_IN_BLOCK)
 
 
@@ -79,8 +78,8 @@ class StringToSign:
             content_type,
             value("date", b""),
         ]
-        for spelled, lower in names:
-            lines.append(spelled + b":" + value(lower, b"").strip())
+        lines += [line_start + value(lower, b"") for line_start, lower in names]
+        lines.append(b"")
         self._head = b"\n".join(lines)
         self._path = request.path.encode()
         self.query: list[Pair] = parse_pairs(request.query.encode()) if request.query else []
@@ -101,22 +100,18 @@ class StringToSign:
         if shared and decoded != self._path:
             yield DECODED_PATH_QUERY_WINS, self._assemble(decoded, self.query, self.form)
 
-    def _assemble(self, path: bytes, winners: Sequence[Pair], others: Sequence[Pair]) -> bytes:
+    def _assemble(self, path: bytes, winners: list[Pair], others: list[Pair]) -> bytes:
         if not winners and not others:
-            return self._head + b"\n" + path
-        first: dict[bytes, bytes] = {}
-        for key, value in winners:
-            first.setdefault(key, value)
-        for key, value in others:
-            first.setdefault(key, value)
-        resource = b"&".join([key + b"=" + first[key] if first[key] else key for key in _sorted_keys(first)])
-        return self._head + b"\n" + path + b"?" + resource
+            return self._head + path
+        values = dict((winners + others)[::-1])  # of a repeated key the first value counts
+        pairs = [key + b"=" + values[key] if values[key] else key for key in _sorted_keys(values)]
+        return self._head + path + b"?" + b"&".join(pairs)
 
 
 def _sorted_keys(keys: dict[bytes, bytes]) -> list[bytes]:
-    if len(keys) > 1 and any(max(key, default=0) >= _FIRST_ASTRAL[0] for key in keys):
-        return sorted(keys, key=_utf16_order)
-    return sorted(keys)
+    if b"".join(keys).isascii():
+        return sorted(keys)
+    return sorted(keys, key=_utf16_order)
 
 
 def _utf16_order(key: bytes) -> bytes:

@@ -115,7 +115,7 @@ def _string_to_sign(request: OutgoingRequest, headers: Mapping[str, str]) -> byt
     if names is None:
         raise ValueError("a header to sign has a name that no header can have")
     as_received = Request(
-        id="", stream_id="", method=request.method, host="", path=path, query=query, headers=lower,
+        stream_id="", method=request.method, host="", path=path, query=query, headers=lower,
         repeated=frozenset(), body=request.body, delivery=Delivery.WHOLE, network=Network.INTERNET, scheme="", peer="",
         context={},
     )  # fmt: skip

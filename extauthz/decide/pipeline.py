@@ -9,7 +9,7 @@ from typing import Final
 
 from extauthz.auth import METHODS
 from extauthz.decide.client_address import client_address
-from extauthz.decide.upstream import upstream_changes
+from extauthz.decide.upstream import extra_of
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod, AuthPolicy
 from extauthz.domain.app import App
@@ -24,6 +24,7 @@ STAGE_KEY: Final = "extauthz.stage"
 VPC_ID_KEY: Final = "extauthz.vpc_id"
 _STAGES: Final = {stage.value.encode(): stage for stage in Stage}
 _NOBODY: Final = frozenset[AuthMethod]()
+_ANONYMOUS_PROOF: Final = Proof(AuthMethod.NONE)
 
 
 def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
@@ -43,21 +44,16 @@ def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
     methods = _choose_methods(request, api, policy)
     if isinstance(methods, Refusal):
         return _deny(methods, about)
-    proofs: list[Proof] = []
-    for method in sorted(methods):
-        outcome = METHODS[method].authenticate(request, api, snapshot, now_ms)
-        if isinstance(outcome, Refusal):
-            return _deny(outcome, Subject(api, stage, method))
-        proofs.append(outcome)
-
-    proof = proofs[0] if len(proofs) == 1 else _combine(proofs)
-    about = Subject(api, stage, proof.method, proof.app, proof.reading, proof.warning)
+    proof = _authenticate(methods, request, api, stage, snapshot, now_ms)
+    if isinstance(proof, Deny):
+        return proof
+    about = Subject(api, stage, proof.method, proof.app)
     if proof.app is not None:
         refusal = _grant_refusal(proof.app, api, stage, snapshot, now_ms)
         if refusal is not None:
             return _deny(refusal, about)
-    changes = upstream_changes(request, api, stage, proof, snapshot.settings, now_ms)
-    return Allow(ALLOWED if methods else ANONYMOUS, about, changes, proof.uses)
+    extra = extra_of(request, api, proof, snapshot.settings, now_ms)
+    return Allow(ALLOWED if methods else ANONYMOUS, about, extra, proof.uses, proof.reading, proof.warning)
 
 
 def _deny(refusal: Refusal, about: Subject) -> Deny:
@@ -99,7 +95,7 @@ def _find_stage(request: Request, api: Api) -> Stage | Refusal:
         wanted = request.headers.get("x-ca-stage", b"")
         if not wanted:
             wanted = b"RELEASE"
-    stage = _STAGES.get(wanted) or _STAGES.get(wanted.strip().upper())
+    stage = _STAGES.get(wanted) or _STAGES.get(wanted.upper())
     if stage is None:
         return Refusal(reason.STAGE_INVALID, detail="not one of RELEASE, PRE, TEST")
     if stage not in api.stages:
@@ -134,6 +130,9 @@ def _choose_methods(request: Request, api: Api, policy: AuthPolicy) -> frozenset
     are all the caller brought. A credential that is presented is never ignored in favour of ``none``.
     """
     alternatives = policy.alternatives
+    if policy.only is not None:
+        is_presented = METHODS[policy.only].is_presented(request, api)
+        return alternatives[0] if is_presented else _nothing_presented(request, api, policy)
     if not policy.methods:
         return _NOBODY
     presented = frozenset(method for method in policy.methods if METHODS[method].is_presented(request, api))
@@ -165,10 +164,23 @@ def _nothing_presented(request: Request, api: Api, policy: AuthPolicy) -> frozen
     return Refusal(reason.CREDENTIAL_MISSING)
 
 
+def _authenticate(
+    methods: frozenset[AuthMethod], request: Request, api: Api, stage: Stage, snapshot: Snapshot, now_ms: int
+) -> Proof | Deny:
+    """Every one of the methods must hold; none of them is the empty proof of an anonymous call."""
+    if not methods:
+        return _ANONYMOUS_PROOF
+    proofs: list[Proof] = []
+    for method in methods if len(methods) == 1 else sorted(methods):
+        outcome = METHODS[method].authenticate(request, api, snapshot, now_ms)
+        if isinstance(outcome, Refusal):
+            return _deny(outcome, Subject(api, stage, method))
+        proofs.append(outcome)
+    return proofs[0] if len(proofs) == 1 else _combine(proofs)
+
+
 def _combine(proofs: list[Proof]) -> Proof:
-    """One proof out of several that all held, or the empty proof of an anonymous call."""
-    if not proofs:
-        return Proof(AuthMethod.NONE)
+    """One proof out of several that all held."""
     apps = [proof.app for proof in proofs if proof.app is not None]
     return Proof(
         method="+".join(proof.method for proof in proofs),
@@ -178,7 +190,6 @@ def _combine(proofs: list[Proof]) -> Proof:
         reading="".join(proof.reading for proof in proofs),
         warning="".join(proof.warning for proof in proofs),
         claim_headers=tuple(header for proof in proofs for header in proof.claim_headers),
-        credential_headers=tuple(name for proof in proofs for name in proof.credential_headers),
     )
 
 

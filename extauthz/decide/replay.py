@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from extauthz.domain import reason
-from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse
+from extauthz.domain.decision import Decision, Deny, OneTimeUse
 from extauthz.domain.reason import ASKED_AGAIN
 
 REPEAT_MS: Final = 10_000
@@ -75,13 +75,13 @@ class MemoryReplayStore:
             del self._seen[key]
 
 
-def settle(allow: Allow, use: OneTimeUse, outcome: Outcome) -> Decision:
-    """The decision once the outcome of recording one of its values is known."""
-    if outcome is Outcome.FIRST:
-        return allow
+def settle(decision: Decision, use: OneTimeUse, outcome: Outcome) -> Decision:
+    """The decision once the outcome of recording one of its values is known. A denial stays one."""
+    if isinstance(decision, Deny) or outcome is Outcome.FIRST:
+        return decision
     if outcome is Outcome.ASKED_AGAIN:
-        return allow._replace(label=ASKED_AGAIN)
+        return decision._replace(label=ASKED_AGAIN)
     if outcome is Outcome.USED:
-        return Deny(use.used, allow.about)
+        return Deny(use.used, decision.about)
     refused = reason.REPLAY_STORE_FULL if outcome is Outcome.FULL else reason.REPLAY_STORE_UNAVAILABLE
-    return Deny(refused, allow.about)
+    return Deny(refused, decision.about)

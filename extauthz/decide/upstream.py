@@ -1,51 +1,86 @@
-"""What goes upstream with an allowed request: identity headers, claim headers, and what is taken off."""
+"""What goes upstream with an allowed request: identity headers, claim headers, and what is taken off.
+
+In two parts, because the first runs for every check and the second once for all checks of a kind: what depends on this
+very request (``extra_of``), and what app, API and settings settle (``upstream_changes``).
+"""
 
 from email.utils import formatdate
+from typing import Final
 
+from extauthz.auth import CREDENTIAL_HEADERS
 from extauthz.decide.client_address import client_address
 from extauthz.domain.api import Api
-from extauthz.domain.decision import Proof, Upstream
-from extauthz.domain.request import Request, Stage
+from extauthz.domain.decision import Extra, Proof, Subject, Upstream
+from extauthz.domain.request import Network, Request
 from extauthz.domain.settings import IdentityFact, Settings
 
+NOTHING: Final = Extra()
+_OF_THE_REQUEST: Final = frozenset(
+    {
+        IdentityFact.CLIENT_IP,
+        IdentityFact.DOMAIN,
+        IdentityFact.REQUEST_TIME,
+        IdentityFact.SCHEME,
+        IdentityFact.SUBJECT,
+    }
+)
 
-def upstream_changes(
-    request: Request, api: Api, stage: Stage, proof: Proof, settings: Settings, now_ms: int
-) -> Upstream:
-    """Every identity header is either overwritten or removed, so that no client's copy of one ever passes.
 
-    That includes the spelling with underscores, which CGI-like backends cannot tell from the one with hyphens.
-    """
-    set_headers: list[tuple[str, str]] = []
+def extra_of(request: Request, api: Api, proof: Proof, settings: Settings, now_ms: int) -> Extra:
+    """What this very request adds. Nothing, for most."""
+    facts: tuple[tuple[str, str], ...] = ()
+    if not _OF_THE_REQUEST.isdisjoint(settings.identity_facts):
+        facts = tuple(
+            (name, _request_fact(fact, request, proof, settings, now_ms))
+            for name, fact in settings.identity_headers
+            if fact in _OF_THE_REQUEST
+        )
+    misspelled = _misspelled(request, api, settings) if "_" in "".join(request.headers) else ()
+    if not (facts or misspelled or proof.claim_headers):
+        return NOTHING
+    return Extra(facts, proof.claim_headers, misspelled)
+
+
+def upstream_changes(about: Subject, network: Network, request_id: str, extra: Extra, settings: Settings) -> Upstream:
+    """Every identity header is either overwritten or removed, so that no client's copy of one ever passes."""
+    from_request = dict(extra.facts)
+    set_headers: dict[str, str] = {}
     remove: list[str] = []
     for name, fact in settings.identity_headers:
-        value = _fact(fact, request, api, stage, proof, settings, now_ms)
+        value = from_request.get(name) or _settled_fact(fact, about, network, request_id)
         if value:
-            set_headers.append((name, value))
+            set_headers[name] = value
         else:
             remove.append(name)
+    set_headers.update(extra.claims)
+    api = about.api
+    if api is not None and api.jwt is not None:
+        remove.extend(entry.header for entry in api.jwt.claim_headers if entry.header not in set_headers)
+    if api is not None and api.strip_credentials:
+        remove.extend(_credential_headers(about, api))
+    remove.extend(extra.misspelled)
+    return Upstream(tuple(set_headers.items()), tuple(remove))
+
+
+def _misspelled(request: Request, api: Api, settings: Settings) -> tuple[str, ...]:
+    """Client headers that CGI-like backends cannot tell from ours."""
+    owned = {name for name, _ in settings.identity_headers}
     if api.jwt is not None:
-        claimed = dict(proof.claim_headers)
-        set_headers.extend(claimed.items())
-        remove.extend(entry.header for entry in api.jwt.claim_headers if entry.header not in claimed)
-    if api.strip_credentials:
-        remove.extend(proof.credential_headers)
-    owned = {name for name, _ in set_headers} | set(remove)
-    remove.extend(name for name in request.headers if "_" in name and name.replace("_", "-") in owned)
-    return Upstream(tuple(set_headers), tuple(remove))
+        owned.update(entry.header for entry in api.jwt.claim_headers)
+    return tuple(sorted(name for name in request.headers if "_" in name and name.replace("_", "-") in owned))
 
 
-def _fact(
-    fact: IdentityFact, request: Request, api: Api, stage: Stage, proof: Proof, settings: Settings, now_ms: int
-) -> str:
-    app = proof.app
+def _credential_headers(about: Subject, api: Api) -> list[str]:
+    names: list[str] = []
+    for method in about.method.split("+"):
+        names.extend(CREDENTIAL_HEADERS.get(method, ()))
+        if method == "jwt" and api.jwt is not None and api.jwt.place == "header":
+            names.append(api.jwt.parameter)
+    return names
+
+
+def _request_fact(fact: IdentityFact, request: Request, proof: Proof, settings: Settings, now_ms: int) -> str:
     match fact:
-        case IdentityFact.APP_ID:
-            return app.id if app else ""
-        case IdentityFact.REQUEST_ID:
-            return request.id
-        case IdentityFact.NETWORK:
-            return request.network.value
         case IdentityFact.CLIENT_IP:
             return client_address(request, settings)
         case IdentityFact.DOMAIN:
@@ -54,15 +89,28 @@ def _fact(
             return formatdate(now_ms / 1000, usegmt=True)
         case IdentityFact.SCHEME:
             return request.scheme
+        case _:
+            return proof.subject
+
+
+def _settled_fact(fact: IdentityFact, about: Subject, network: Network, request_id: str) -> str:
+    app, api = about.app, about.api
+    match fact:
+        case IdentityFact.APP_ID:
+            return app.id if app else ""
+        case IdentityFact.OWNER:
+            return app.owner if app else ""
+        case IdentityFact.REQUEST_ID:
+            return request_id
+        case IdentityFact.NETWORK:
+            return network.value
         case IdentityFact.PROXY:
             return "extauthz"
         case IdentityFact.STAGE:
-            return stage.value
+            return about.stage.value if about.stage else ""
         case IdentityFact.API_ID:
-            return api.id
-        case IdentityFact.OWNER:
-            return app.owner if app else ""
+            return api.id if api else ""
         case IdentityFact.AUTH_METHOD:
-            return proof.method
-        case IdentityFact.SUBJECT:
-            return proof.subject
+            return about.method
+        case _:
+            return ""

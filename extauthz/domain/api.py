@@ -37,11 +37,15 @@ class AuthPolicy:
     alternatives: tuple[frozenset[AuthMethod], ...]
     methods: frozenset[AuthMethod] = field(init=False)
     """Every method that some alternative mentions."""
+    only: AuthMethod | None = field(init=False)
+    """The one method of a policy that knows no other way; None where there is a choice or nothing to prove."""
 
     def __post_init__(self) -> None:
         if not self.alternatives:
             raise ValueError("a policy without alternatives would be ambiguous: say `none` to mean an open API")
         object.__setattr__(self, "methods", frozenset[AuthMethod]().union(*self.alternatives))
+        single = len(self.alternatives) == 1 and len(self.alternatives[0]) == 1
+        object.__setattr__(self, "only", next(iter(self.alternatives[0])) if single else None)
 
 
 class Strictness(StrEnum):

@@ -42,8 +42,17 @@ class Proof(NamedTuple):
     warning: str = ""
     """What strict mode would have refused; empty when nothing."""
     claim_headers: tuple[tuple[str, str], ...] = ()
-    credential_headers: tuple[str, ...] = ()
-    """Lower-case names of the request headers that carried the credential."""
+
+
+class Extra(NamedTuple):
+    """What goes upstream because of this very request, beside what app and API settle for all of its kind."""
+
+    facts: tuple[tuple[str, str], ...] = ()
+    """Identity headers whose value comes from the request, such as the client's address."""
+    claims: tuple[tuple[str, str], ...] = ()
+    """Headers from the claims of a token."""
+    misspelled: tuple[str, ...] = ()
+    """Headers of the client that a backend could mistake for ours, because they differ in ``_`` and ``-`` only."""
 
 
 class Upstream(NamedTuple):
@@ -61,8 +70,6 @@ class Subject(NamedTuple):
     stage: Stage | None = None
     method: str = ""
     app: App | None = None
-    reading: str = ""
-    warning: str = ""
 
 
 class Allow(NamedTuple):
@@ -71,8 +78,10 @@ class Allow(NamedTuple):
     label: str
     """One of reason.ALLOW_LABELS."""
     about: Subject
-    upstream: Upstream
+    extra: Extra = Extra()
     uses: tuple[OneTimeUse, ...] = ()
+    reading: str = ""
+    warning: str = ""
 
 
 class Deny(NamedTuple):

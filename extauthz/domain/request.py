@@ -35,8 +35,6 @@ class Request(NamedTuple):
     joined with a comma, and its name is in ``repeated`` when the transport let us see that.
     """
 
-    id: str
-    """The decision id, given to the caller as ``X-Ca-Request-Id``."""
     stream_id: str
     """Envoy's own random id of the HTTP stream: equal when Envoy asks again about one request, unknown to clients."""
     method: str

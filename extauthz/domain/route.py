@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from extauthz.domain.api import Api
 
-_PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)*/?")
+_PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)+/?|/").fullmatch
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Encoded slash, backslash, question mark, control character, and an escape inside an escape.
 _ENCODED_TRAPS = re.compile(r"%(?:2[fF]|5[cC]|3[fF]|[01][0-9A-Fa-f]|7[fF]|25[0-9A-Fa-f]{2})")
@@ -28,7 +28,7 @@ class TemplateError(ValueError):
 
 def path_fault(path: str) -> str:
     """Why a raw path is refused as ambiguous, in a word or two for the caller; empty when the path is plain."""
-    if _PLAIN.fullmatch(path) and path:
+    if _PLAIN(path):
         return ""
     if not path.startswith("/"):
         return "not absolute"
@@ -113,6 +113,8 @@ class RouteTable:
     def find(self, host: str, method: str, path: str) -> Api | None:
         """The API that a request means, or None. ``path`` must be free of faults."""
         segments = decoded_segments(path)
+        if not self._by_host and not self._by_suffix:  # the small set-up: every group serves every host
+            return None if self._any_host is None else _walk(self._any_host, segments, 0, method)
         for root in self._roots_for(host):
             api = _walk(root, segments, 0, method)
             if api is not None:

@@ -68,8 +68,13 @@ class Settings:
         ("x-ca-network", IdentityFact.NETWORK),
     )
     """Lower-case header names. All of them are overwritten or removed on every allowed request."""
+    identity_facts: frozenset[IdentityFact] = field(init=False)
+    """Every fact that some header tells."""
     port_networks: dict[int, Network] = field(default_factory=dict)
     """Network by destination port, for listeners that state none."""
     trust_external_address: bool = False
     """Whether ``x-envoy-external-address`` is the client address. Sound only where Envoy's listener sets
     ``use_remote_address: true``; otherwise clients can forge it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identity_facts", frozenset(fact for _, fact in self.identity_headers))

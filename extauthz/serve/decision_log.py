@@ -91,11 +91,12 @@ def describe(entry: _Entry, revision: str) -> dict[str, Any]:
         line["network"] = request.network.value
         line["http"] = f"{request.method} {request.host}{request.path}"[:2048]
         line["peer"] = request.peer
-    if about.reading and about.reading != "primary":
-        line["reading"] = about.reading
-    if about.warning:
-        line["strict_would_refuse"] = about.warning
-    if not isinstance(decision, Allow):
+    if isinstance(decision, Allow):
+        if decision.reading:
+            line["reading"] = decision.reading
+        if decision.warning:
+            line["strict_would_refuse"] = decision.warning
+    else:
         line["detail"] = decision.detail or None
         line["advice"] = decision.reason.advice
     return line

@@ -14,65 +14,76 @@ from prometheus_client.registry import Collector
 import extauthz
 from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Allow, Decision
-from extauthz.domain.request import Network, Request
+from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
 
 BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 _CheckKey = tuple[str, str, str, str, str]
 
 
+class _Tally:
+    """Checks of one kind: how many in each duration bucket, and their seconds together."""
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BUCKETS_S) + 1)
+        self.seconds = 0.0
+
+
 class CheckMetrics(Collector):
-    """Counts decisions. Plain numbers under one short lock: a check pays for two additions and no label look-up."""
+    """Counts decisions. Plain numbers under one short lock: a check pays for one look-up and two additions."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._checks: dict[_CheckKey, int] = {}
-        self._durations: dict[tuple[str, str], list[int]] = {}
-        self._seconds: dict[tuple[str, str], float] = {}
+        self._tallies: dict[_CheckKey, _Tally] = {}
         self._readings: dict[str, int] = {}
         self._warnings: dict[tuple[str, str], int] = {}
 
     def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
         """Count one decision that took ``seconds``."""
         about = decision.about
+        api = about.api.id if about.api is not None else ""
+        network = "internet" if request is None else request.network
         if isinstance(decision, Allow):
-            outcome, why = "allow", decision.label
+            key = (network, api, about.method, "allow", decision.label)
+            if decision.reading:
+                self._count_reading(api, decision)
         else:
-            outcome, why = "deny", decision.reason.label
-        network = request.network.value if request else Network.INTERNET.value
-        api = about.api.id if about.api else ""
-        key = (network, api, about.method, outcome, why)
-        timed = (about.method, outcome)
-        bucket = bisect_left(BUCKETS_S, seconds)
+            key = (network, api, about.method, "deny", decision.reason.label)
         with self._lock:
-            self._checks[key] = self._checks.get(key, 0) + 1
-            buckets = self._durations.get(timed)
-            if buckets is None:
-                buckets = self._durations[timed] = [0] * (len(BUCKETS_S) + 1)
-                self._seconds[timed] = 0.0
-            buckets[bucket] += 1
-            self._seconds[timed] += seconds
-            if about.reading:
-                self._readings[about.reading] = self._readings.get(about.reading, 0) + 1
-            if about.warning:
-                warned = (api, about.warning)
+            tally = self._tallies.get(key)
+            if tally is None:
+                tally = self._tallies[key] = _Tally()
+            tally.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+            tally.seconds += seconds
+
+    def _count_reading(self, api: str, allow: Allow) -> None:
+        with self._lock:
+            self._readings[allow.reading] = self._readings.get(allow.reading, 0) + 1
+            if allow.warning:
+                warned = (api, allow.warning)
                 self._warnings[warned] = self._warnings.get(warned, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
         with self._lock:
-            checks, durations = dict(self._checks), {key: list(value) for key, value in self._durations.items()}
-            seconds, readings, warnings = dict(self._seconds), dict(self._readings), dict(self._warnings)
+            tallies = {key: (list(tally.buckets), tally.seconds) for key, tally in self._tallies.items()}
+            readings, warnings = dict(self._readings), dict(self._warnings)
         labels = ["network", "api", "method", "decision", "reason"]
         counter = CounterMetricFamily("extauthz_checks", "Checks answered.", labels=labels)
-        for key, count in checks.items():
-            counter.add_metric(key, count)
+        durations: dict[tuple[str, str], tuple[list[int], float]] = {}
+        for key, (buckets, seconds) in tallies.items():
+            counter.add_metric(key, sum(buckets))
+            _, _, method, outcome, _ = key
+            sums, total = durations.get((method, outcome), ([0] * len(buckets), 0.0))
+            durations[method, outcome] = [a + b for a, b in zip(sums, buckets, strict=True)], total + seconds
         yield counter
         histogram = HistogramMetricFamily(
             "extauthz_check_duration_seconds", "Time from request bytes to answer bytes.", labels=["method", "decision"]
         )
-        for timed, counts in durations.items():
-            histogram.add_metric(timed, _cumulative(counts), seconds[timed])
+        for timed, (buckets, seconds) in durations.items():
+            histogram.add_metric(timed, _cumulative(buckets), seconds)
         yield histogram
         counter = CounterMetricFamily(
             "extauthz_digest_readings", "Valid signatures by the reading of the string to sign.", labels=["reading"]

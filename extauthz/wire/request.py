@@ -13,7 +13,7 @@ BODY_KEY: Final = "extauthz.body"
 _NOTHING: Final = frozenset[str]()
 
 
-def read_request(message: pb.CheckRequest, request_id: str, binding: Network | None, settings: Settings) -> Request:
+def read_request(message: pb.CheckRequest, binding: Network | None, settings: Settings) -> Request:
     """Turn the message into a domain request. The caller made sure that it has an HTTP request.
 
     ``path`` is split at the first ``?`` and nothing else: a URI parser would read ``//host/x`` as another path
@@ -25,9 +25,8 @@ def read_request(message: pb.CheckRequest, request_id: str, binding: Network | N
     headers, repeated = read_headers(http)
     path, _, query = http.path.partition("?")
     body = http.raw_body or http.body.encode()
-    destination = attributes.destination.address.socket_address
+    port = attributes.destination.address.socket_address.port_value if settings.port_networks else 0
     return Request(
-        id=request_id,
         stream_id=http.id,
         method=http.method,
         host=canonical_host(http.host),
@@ -37,7 +36,7 @@ def read_request(message: pb.CheckRequest, request_id: str, binding: Network | N
         repeated=repeated,
         body=body,
         delivery=_delivery(http, headers, body, context),
-        network=network_of(binding, context, destination.port_value, settings.port_networks),
+        network=network_of(binding, context, port, settings.port_networks),
         scheme=http.scheme,
         peer=attributes.source.address.socket_address.address,
         context=context,
@@ -77,7 +76,10 @@ def canonical_host(host: str) -> str:
 
 def is_grpc(headers: Mapping[str, bytes]) -> bool:
     """Whether the caller speaks gRPC (not gRPC-Web) and so needs a grpc-status instead of an HTTP one."""
-    media_type = headers.get("content-type", b"").partition(b";")[0].strip().lower()
+    content_type = headers.get("content-type")
+    if content_type is None:
+        return False
+    media_type = content_type.partition(b";")[0].strip().lower()
     return media_type == b"application/grpc" or media_type.startswith(b"application/grpc+")
 
 

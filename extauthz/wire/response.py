@@ -1,4 +1,4 @@
-"""Decision to CheckResponse. One function builds every CheckResponse, and in it a denial cannot have status 0.
+"""Decision to CheckResponse. One function settles every CheckResponse, and in it a denial cannot have status 0.
 
 Envoy reads an empty CheckResponse, and a denial that forgets its status, as an allow. It also writes control
 characters in denied headers raw to the client. Both are closed here, for every answer.
@@ -7,14 +7,15 @@ characters in denied headers raw to the client. Both are closed here, for every 
 import json
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from google.protobuf.struct_pb2 import Struct, Value
 
+from extauthz.decide.upstream import upstream_changes
 from extauthz.domain import reason
-from extauthz.domain.decision import Allow, Deny, Subject
-from extauthz.domain.reason import Answer, GrpcStatus
+from extauthz.domain.decision import Allow, Deny, Extra, Subject, Upstream
+from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Reveal
 from extauthz.domain.snapshot import Snapshot
@@ -26,6 +27,10 @@ _CUT: Final = "...(cut)"
 _OVERWRITE_IF_EXISTS_OR_ADD: Final = 2
 _ILLEGAL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _OK: Final = 0
+_json_text = json.JSONEncoder(ensure_ascii=False).encode
+_STATUS_CODES: Final = {True: int(GrpcStatus.UNAUTHENTICATED), False: int(GrpcStatus.PERMISSION_DENIED)}
+_DO_NOT_APPEND: Final = pb.BoolValue(value=False)
+_GRPC_MESSAGE_SAFE: Final = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _MINIMAL_SIGNATURE_MESSAGE: Final = "Invalid Signature"
 _CACHED_ANSWERS: Final = 8192
 
@@ -38,34 +43,38 @@ class Responder:
     """
 
     def __init__(self, snapshot: Snapshot, stand_in: str) -> None:
-        self._errors = snapshot.settings.errors
+        self._settings = snapshot.settings
         self._revision = snapshot.revision
-        self._stand_in = stand_in.encode()
-        self._cached = lru_cache(maxsize=_CACHED_ANSWERS)(self._build)
+        self._stand_in = stand_in
+        self._stand_in_bytes = stand_in.encode()
+        self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_allowed)
+        self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_denied)
 
     def respond(self, decision: Allow | Deny, network: Network, request_id: str, grpc_caller: bool) -> bytes:
-        """The serialized CheckResponse. ``decision`` was made with the stand-in as its request id."""
+        """The serialized CheckResponse."""
         if isinstance(decision, Allow):
-            about, extra = decision.about, decision.upstream
-            built = self._cached(Allow(decision.label, about, extra), network, False)
-        elif not decision.fact:
-            built = self._cached(decision._replace(detail=""), network, grpc_caller)
-        else:  # the fact is what this caller sent: no use to remember it
-            built = self._build(decision, network, grpc_caller)
-        return built.replace(self._stand_in, request_id.encode())
+            built = self._allowed(decision.label, decision.about, network, decision.extra)
+        else:
+            denial = self._denied(decision.reason, decision.about, network, grpc_caller)
+            answer = _answer(decision.reason, decision.fact, self._settings.errors)
+            built = tell(denial, answer, self._stand_in, grpc_caller)
+        return built.replace(self._stand_in_bytes, request_id.encode())
 
-    def _build(self, decision: Allow | Deny, network: Network, grpc_caller: bool) -> bytes:
-        response = check_response(
-            decision, self._errors, self._stand_in.decode(), grpc_caller, self._metadata(decision, network)
-        )
-        return response.SerializeToString()
+    def _build_allowed(self, label: str, about: Subject, network: Network, extra: Extra) -> bytes:
+        changes = upstream_changes(about, network, self._stand_in, extra, self._settings)
+        metadata = self._metadata_of("allow", label, about, network)
+        return check_response(changes, self._stand_in, metadata).SerializeToString()
 
-    def _metadata(self, decision: Allow | Deny, network: Network) -> Struct:
-        label = decision.label if isinstance(decision, Allow) else decision.reason.label
-        about: Subject = decision.about
+    def _build_denied(self, cause: Reason, about: Subject, network: Network, grpc_caller: bool) -> bytes:
+        denial = Denial(cause, _answer(cause, "", self._settings.errors), grpc_caller)
+        metadata = self._metadata_of("deny", cause.label, about, network)
+        return check_response(denial, self._stand_in, metadata).SerializeToString()
+
+    def _metadata_of(self, outcome: str, label: str, about: Subject, network: Network) -> Struct:
+        """What Envoy's access log can print. Everything is text: numbers in a Struct are doubles."""
         facts = {
-            "decision_id": self._stand_in.decode(),
-            "decision": "allow" if isinstance(decision, Allow) else "deny",
+            "decision_id": self._stand_in,
+            "decision": outcome,
             "reason": label,
             "network": network.value,
             "api": about.api.id if about.api else "",
@@ -77,57 +86,72 @@ class Responder:
         return Struct(fields={name: Value(string_value=text) for name, text in facts.items()})
 
 
-def check_response(
-    decision: Allow | Deny, errors: ErrorSettings, request_id: str, grpc_caller: bool, metadata: Struct | None = None
-) -> pb.CheckResponse:
-    """The only place where a CheckResponse comes to be. An allow needs an Allow; everything else denies."""
-    if isinstance(decision, Allow):
+class Denial(NamedTuple):
+    """A denial as the caller gets it."""
+
+    cause: Reason
+    answer: Answer
+    grpc_caller: bool
+
+
+def check_response(outcome: Upstream | Denial, request_id: str, metadata: Struct) -> pb.CheckResponse:
+    """The only place that says yes or no: an allow needs an Upstream; everything else denies."""
+    if isinstance(outcome, Upstream):
         return pb.CheckResponse(
             status=pb.Status(code=_OK),
             ok_response=pb.OkHttpResponse(
-                headers=[_header(name, header_text(value)) for name, value in decision.upstream.set_headers],
-                headers_to_remove=list(decision.upstream.remove_headers),
+                headers=[_header(name, header_text(value)) for name, value in outcome.set_headers],
+                headers_to_remove=outcome.remove_headers,
                 response_headers_to_add=[_header("X-Ca-Request-Id", request_id)],
             ),
             dynamic_metadata=metadata,
         )
-    deny = decision if isinstance(decision, Deny) else Deny(reason.INTERNAL_ERROR, Subject())
-    answer = _answer(deny, errors)
-    message = header_text(answer.message)
+    cause, answer, grpc_caller = outcome
     headers = [
-        ("X-Ca-Request-Id", request_id),
-        ("X-Ca-Error-Message", message),
-        ("Content-Type", "application/json; charset=utf-8"),
+        _header("X-Ca-Request-Id", request_id),
+        _header("Content-Type", "application/json; charset=utf-8"),
     ]
     if answer.code:
-        headers.append(("X-Ca-Error-Code", header_text(answer.code)))
+        headers.append(_header("X-Ca-Error-Code", header_text(answer.code)))
     if grpc_caller:
-        headers.append(("grpc-status", str(deny.reason.grpc_status.value)))
-        headers.append(("grpc-message", quote(message, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")))
-    unauthenticated = deny.reason.grpc_status is GrpcStatus.UNAUTHENTICATED
+        headers.append(_header("grpc-status", str(cause.grpc_status.value)))
     return pb.CheckResponse(
-        status=pb.Status(code=int(GrpcStatus.UNAUTHENTICATED if unauthenticated else GrpcStatus.PERMISSION_DENIED)),
+        status=pb.Status(code=_STATUS_CODES[cause.grpc_status is GrpcStatus.UNAUTHENTICATED]),
         denied_response=pb.DeniedHttpResponse(
             status=pb.HttpStatus(code=answer.status if 400 <= answer.status <= 599 else 403),
-            headers=[_header(name, value) for name, value in headers],
-            body=json.dumps({"code": answer.code, "message": message, "request_id": request_id}, ensure_ascii=False),
+            headers=headers,
         ),
         dynamic_metadata=metadata,
     )
 
 
-def _answer(deny: Deny, errors: ErrorSettings) -> Answer:
+def tell(denial: bytes, answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
+    """A serialized denial with its message, in a header and in the JSON body.
+
+    The message may hold what this very caller sent, so it is made for each answer, and the rest of the denial only
+    once. A parser merges messages that are joined (protobuf encoding, "Last One Wins"); this part has no status, so
+    it cannot change the denial's.
+    """
+    message = header_text(answer.message)
+    headers = [_header("X-Ca-Error-Message", message)]
+    if grpc_caller:
+        headers.append(_header("grpc-message", quote(message, safe=_GRPC_MESSAGE_SAFE)))
+    body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
+    told = pb.DeniedHttpResponse(headers=headers, body=body)
+    return denial + pb.CheckResponse(denied_response=told).SerializeToString()
+
+
+def _answer(cause: Reason, fact: str, errors: ErrorSettings) -> Answer:
     """What the caller is told. Under ``reveal: minimal`` unknown key and wrong signature are one and the same."""
-    cause, fact = deny.reason, deny.fact
     if errors.reveal is Reveal.MINIMAL and cause in (reason.APP_KEY_UNKNOWN, reason.SIGNATURE_MISMATCH):
         return errors.answer(reason.SIGNATURE_MISMATCH)._replace(message=_MINIMAL_SIGNATURE_MESSAGE)
     answer = errors.answer(cause)
-    return answer._replace(message=answer.message.replace("{fact}", fact))
+    return Answer(answer.code, answer.status, answer.message.replace("{fact}", fact))
 
 
 def header_text(text: str) -> str:
     """Text that is legal and bounded as a header value: no control characters, at most MAX_MESSAGE_BYTES in UTF-8."""
-    if not text.isascii() or not text.isprintable():
+    if not (text.isascii() and text.isprintable()):
         text = _ILLEGAL.sub("?", text.encode("utf-8", "replace").decode())
     if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:
         kept = text.encode()[: MAX_MESSAGE_BYTES - len(_CUT)]
@@ -138,7 +162,5 @@ def header_text(text: str) -> str:
 def _header(name: str, value: str) -> pb.HeaderValueOption:
     # Envoy ignores append_action where it matters most and append elsewhere, so both say "overwrite".
     return pb.HeaderValueOption(
-        header=pb.HeaderValue(key=name, value=value),
-        append=pb.BoolValue(value=False),
-        append_action=_OVERWRITE_IF_EXISTS_OR_ADD,
+        header=pb.HeaderValue(key=name, value=value), append=_DO_NOT_APPEND, append_action=_OVERWRITE_IF_EXISTS_OR_ADD
     )

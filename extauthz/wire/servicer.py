@@ -3,7 +3,6 @@
 It never raises and never answers with a gRPC error: Envoy under ``failure_mode_allow`` turns those into an allow.
 """
 
-import inspect
 import logging
 import random
 import time
@@ -16,7 +15,7 @@ from google.protobuf.message import DecodeError
 from extauthz.decide.pipeline import decide
 from extauthz.decide.replay import Outcome, ReplayStore, settle
 from extauthz.domain import reason
-from extauthz.domain.decision import Allow, Decision, Deny, Subject
+from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse, Subject
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
@@ -74,63 +73,66 @@ class Servicer:
 
         The answer is bytes, or an awaitable of bytes when a shared replay store has to be asked.
         """
-        started = time.perf_counter()
-        check = _Check(self.current, new_request_id(), started)
+        check = _Check(self.current)
         try:
-            message = pb.CheckRequest.FromString(payload)
-            if not message.attributes.request.HasField("http"):
-                return self._finish(check, Deny(reason.REQUEST_INVALID, Subject(), "no HTTP request"))
-            snapshot = check.current.snapshot
-            check.request = request = read_request(message, _STAND_IN, binding, snapshot.settings)
-            now_ms = self._now_ms()
-            decision = decide(request, snapshot, now_ms)
-            if isinstance(decision, Allow) and decision.uses:
-                settled = self._record(decision, now_ms)
-                if inspect.isawaitable(settled):
-                    return self._finish_later(check, settled)
-                decision = settled
-            return self._finish(check, decision)
-        except DecodeError:
-            return self._finish(check, Deny(reason.REQUEST_INVALID, Subject(), "not a CheckRequest"))
+            decision = self._decide(check, payload, binding)
+            if isinstance(decision, Allow | Deny):
+                return self._finish(check, decision)
+            return self._finish_later(check, decision)
         except Exception as error:
             return self._failed(check, error)
 
     def refuse(self, cause: Reason) -> bytes:
         """An explicit denial for a check that is not even started."""
-        return self._finish(_Check(self.current, new_request_id(), time.perf_counter()), Deny(cause, Subject()))
+        check = _Check(self.current)
+        try:
+            return self._finish(check, Deny(cause, Subject()))
+        except Exception as error:
+            return self._failed(check, error)
 
-    def _record(self, allow: Allow, now_ms: int) -> Decision | Awaitable[Decision]:
+    def _decide(self, check: "_Check", payload: bytes, binding: Network | None) -> Decision | Awaitable[Decision]:
+        try:
+            message = pb.CheckRequest.FromString(payload)
+        except DecodeError:
+            return Deny(reason.REQUEST_INVALID, Subject(), "not a CheckRequest")
+        if not message.attributes.request.HasField("http"):
+            return Deny(reason.REQUEST_INVALID, Subject(), "no HTTP request")
+        snapshot = check.current.snapshot
+        check.request = request = read_request(message, binding, snapshot.settings)
+        now_ms = self._now_ms()
+        decision = decide(request, snapshot, now_ms)
+        if isinstance(decision, Allow) and decision.uses:
+            return self._record(decision, decision.uses, now_ms)
+        return decision
+
+    def _record(self, allow: Allow, uses: tuple[OneTimeUse, ...], now_ms: int) -> Decision | Awaitable[Decision]:
+        """Record what may be used once, in order; the first that was used before turns the allow into a denial."""
         decision: Decision = allow
-        for index, use in enumerate(allow.uses):
+        for index, use in enumerate(uses):
             outcome = self._store.record(use, now_ms)
             if not isinstance(outcome, Outcome):
-                return self._record_rest(decision, index, outcome, now_ms)
-            decision = settle(allow, use, outcome)
-            if isinstance(decision, Deny):
-                return decision
+                return self._record_later(decision, uses[index:], outcome, now_ms)
+            decision = settle(decision, use, outcome)
         return decision
 
-    async def _record_rest(self, allow: Decision, index: int, first: Awaitable[Outcome], now_ms: int) -> Decision:
-        decision = allow
-        outcome: Outcome | Awaitable[Outcome] = first
-        while isinstance(decision, Allow):
-            settled = outcome if isinstance(outcome, Outcome) else await outcome
-            decision = settle(decision, decision.uses[index], settled)
-            index += 1
-            if not isinstance(decision, Allow) or index == len(decision.uses):
-                break
-            outcome = self._store.record(decision.uses[index], now_ms)
-        return decision
+    async def _record_later(
+        self, decision: Decision, uses: tuple[OneTimeUse, ...], first: Awaitable[Outcome], now_ms: int
+    ) -> Decision:
+        decision = settle(decision, uses[0], await first)
+        if len(uses) == 1 or isinstance(decision, Deny):
+            return decision
+        rest = self._record(decision, uses[1:], now_ms)
+        return rest if isinstance(rest, Allow | Deny) else await rest
 
-    async def _finish_later(self, check: "_Check", settled: Awaitable[Decision]) -> bytes:
+    async def _finish_later(self, check: "_Check", decision: Awaitable[Decision]) -> bytes:
         try:
-            return self._finish(check, await settled)
+            return self._finish(check, await decision)
         except Exception as error:
             return self._failed(check, error)
 
     def _finish(self, check: "_Check", decision: Decision) -> bytes:
         request = check.request
-        network = request.network if request else Network.INTERNET
+        network = Network.INTERNET if request is None else request.network
         grpc_caller = isinstance(decision, Deny) and request is not None and is_grpc(request.headers)
         answer = check.current.responder.respond(decision, network, check.id, grpc_caller)
         self._observer.decided(check.id, request, decision, time.perf_counter() - check.started)
@@ -138,13 +140,13 @@ class Servicer:
 
     def _failed(self, check: "_Check", error: Exception) -> bytes:
         # The message of an exception may quote what a client sent; its type and place do not.
-        _log.error("check failed", extra={"request_id": check.id, "error": describe(error)})
+        _log.error("check %s failed: %s", check.id, describe(error))
         deny = Deny(reason.INTERNAL_ERROR, Subject(), detail=type(error).__name__)
         answer = check.current.responder.respond(deny, Network.INTERNET, check.id, False)
         try:
             self._observer.decided(check.id, check.request, deny, time.perf_counter() - check.started)
         except Exception as second:
-            _log.error("observer failed", extra={"request_id": check.id, "error": describe(second)})
+            _log.error("check %s could not be observed: %s", check.id, describe(second))
         return answer
 
 
@@ -153,10 +155,10 @@ class _Check:
 
     __slots__ = ("current", "id", "request", "started")
 
-    def __init__(self, current: Current, request_id: str, started: float) -> None:
+    def __init__(self, current: Current) -> None:
+        self.started = time.perf_counter()
         self.current = current
-        self.id = request_id
-        self.started = started
+        self.id = new_request_id()
         self.request: Request | None = None
 
 
