@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from demo.calls import Played, curl_line, demo_calls, fresh_curl_line, play
+from demo.calls import Played, curl_of, demo_calls, fresh_curl_line, play
 from demo.keys import make_keys
 from demo.stack import ROOT, Ports, Stack, StartError
 
@@ -57,7 +57,7 @@ def show(console: Console, stack: Stack, played: list[Played], *, with_curl: boo
     console.print(table)
     if with_curl:
         for one in played:
-            print(f"# {one.call.shows}\n{curl_line(stack, one.call)}")
+            print(f"# {one.call.shows}\n{curl_of(stack, one.call)}")
     differing = sum(not one.as_expected for one in played)
     console.print(f"{len(played)} calls through Envoy, {differing} not as expected")
 

@@ -1,6 +1,5 @@
 """The calls that the demo plays, and what each is expected to end in."""
 
-import shlex
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ import httpx
 from demo.keys import make_token
 from demo.stack import Stack
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
+from extauthz.client.curl import curl_line
 
 APP = Credentials("demo-app-key-0001", "demo-app-secret-0001")
 NO_GRANTS = Credentials("demo-app-key-0002", "demo-app-secret-0002")
@@ -133,22 +133,16 @@ def play_one(request: Callable[..., httpx.Response], stack: Stack, call: Call) -
     return Played(call, answer.status_code, code, answer.headers.get("x-ca-error-message", ""), faults)
 
 
-def curl_line(stack: Stack, call: Call) -> str:
+def curl_of(stack: Stack, call: Call) -> str:
     """The call as a line for a shell. Signed requests carry a nonce: the line works once, within 15 minutes."""
-    words = ["curl", "-i"]
-    if call.method != "GET":
-        words += ["-X", call.method]
-    for name, value in call.headers.items():
-        words += ["-H", f"{name}: {value}"]
-    if call.body:
-        words += ["--data-binary", call.body.decode()]
-    return shlex.join([*words, stack.url(call.network, call.path)])
+    url = stack.url(call.network, call.path)
+    return curl_line(OutgoingRequest(call.method, url, body=call.body), call.headers)
 
 
 def fresh_curl_line(stack: Stack) -> str:
     """A signed call that was not made yet."""
     call = Call("", "internet", "GET", "/v1/orders?a=1", 200, headers=_signed("GET", "/v1/orders?a=1", APP))
-    return curl_line(stack, call)
+    return curl_of(stack, call)
 
 
 def _signed(

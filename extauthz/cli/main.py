@@ -3,7 +3,7 @@
 import typer
 
 import extauthz
-from extauthz.cli import check_config, reasons, schema, serve
+from extauthz.cli import call, check_config, reasons, schema, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("check-config")(check_config.check_config)
+app.command("call")(call.call)
 app.command("schema")(schema.schema)
 app.command("reasons")(reasons.reasons)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from extauthz.config.plugins import build_ip_control, build_jwt
 from extauthz.config.problems import ConfigError, KeyPath, Problem
-from extauthz.config.schema import AllOf, AnyOf, ApiEntry, Auth, ConfigFile, Errors, GrantEntry, IpControlEntry
+from extauthz.config.schema import AllOf, AnyOf, ApiEntry, Auth, ConfigFile, Digest, Errors, GrantEntry, IpControlEntry
 from extauthz.config.secrets import SecretUnresolved, resolve
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, validate
@@ -163,14 +163,7 @@ class _Builder:
             path=entry.path,
             stages=frozenset(entry.stages),
             auth=auth,
-            digest=DigestRules(
-                algorithms=frozenset(entry.digest.algorithms),
-                window_ms=int(entry.digest.window.total_seconds() * 1000),
-                require_timestamp=entry.digest.require_timestamp,
-                require_nonce=entry.digest.require_nonce,
-                require_signed=frozenset(name.lower() for name in entry.digest.require_signed),
-                strict=entry.digest.strict,
-            ),
+            digest=_digest_rules(self._file.digest, entry.digest),
             app_code=entry.app_code,
             jwt=jwt,
             ip_control=ip_control,
@@ -288,6 +281,20 @@ class _Builder:
             for plugin in self._jwt.values():
                 if name.lower() in (entry.header for entry in plugin.claim_headers):
                     self._report(("identity_headers", name), f"is also a claim header of plug-in `{plugin.id}`")
+
+
+def _digest_rules(defaults: Digest, own: Digest) -> DigestRules:
+    """What an API states for itself, and the defaults for the rest."""
+    stated = {name: getattr(own, name) for name in own.model_fields_set}
+    section = defaults.model_copy(update=stated)
+    return DigestRules(
+        algorithms=frozenset(section.algorithms),
+        window_ms=int(section.window.total_seconds() * 1000),
+        require_timestamp=section.require_timestamp,
+        require_nonce=section.require_nonce,
+        require_signed=frozenset(name.lower() for name in section.require_signed),
+        strict=section.strict,
+    )
 
 
 def _policy(expression: Auth) -> AuthPolicy:

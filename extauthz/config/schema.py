@@ -213,6 +213,7 @@ class ConfigFile(Section):
         },
         description="header sent upstream: what it tells; clients' copies never pass",
     )
+    digest: Digest = Field(Digest(), description="defaults for the `digest` section of every API")
     strip_credentials: bool = Field(False, description="whether APIs take credentials off the request")
     port_networks: dict[Annotated[int, Field(ge=1, le=65535)], Network] = Field(default_factory=dict)
     client_address: ClientAddress = ClientAddress()
