@@ -2,8 +2,10 @@
 
 import argparse
 import contextlib
+import signal
 import sys
 import time
+from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
@@ -24,11 +26,14 @@ def main() -> int:
     folder = ROOT / ".demo"
     folder.mkdir(exist_ok=True)
     private_jwk = make_keys(folder)
-    stack = Stack(folder, Ports())
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _stop)
     try:
+        stack = Stack(folder, Ports())
         stack.start(lambda what: console.print(f"starting {what} ..."))
     except (StartError, OSError) as error:
-        console.print(f"[red]could not start:[/red] {error}", markup=True)
+        console.print(f"[red]could not start:[/red] {error}")
+        console.print(f"the demo needs these ports of 127.0.0.1: {sorted(Ports().replacements())}")
         return 1
     try:
         played = list(play(stack, demo_calls(private_jwk)))
@@ -76,5 +81,12 @@ def stay(console: Console, stack: Stack) -> None:
         console.print(f"[red]{ended} has ended by itself:[/red]\n{stack.log(ended)[-2000:]}")
 
 
+def _stop(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt  # whoever ends the demo, and however, its processes end with it
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -85,7 +85,7 @@ class Stack:
             self.start_service()
             progress("Envoy (the first start unpacks 100 MB and may take some seconds)")
             self.start_envoy()
-        except StartError:
+        except BaseException:
             self.stop()
             raise
 
