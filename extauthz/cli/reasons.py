@@ -6,12 +6,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from extauthz.domain.reason import CATALOGUE
+from extauthz.domain.reason import CATALOGUE, Reason
 
 
 def reasons(
     label: str = typer.Argument("", help="Show one reason only: the label in logs and metrics."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
+    as_markdown: bool = typer.Option(False, "--markdown", help="Print the table of docs/errors.md."),
 ) -> None:
     """Explain the reasons that logs, metrics and `X-Ca-Error-Code` show."""
     chosen = [reason for reason in CATALOGUE.values() if label in ("", reason.label)]
@@ -31,8 +32,22 @@ def reasons(
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
+    if as_markdown:
+        typer.echo(markdown(chosen))
+        return
     table = Table("reason", "code", "HTTP", "message", "look at")
     for reason in chosen:
         code = reason.vpc.code + (" (provisional)" if reason.provisional else "")
         table.add_row(reason.label, code, str(reason.vpc.status), reason.vpc.message, reason.advice)
     Console().print(table)
+
+
+def markdown(chosen: list[Reason]) -> str:
+    """The reasons as a Markdown table."""
+    lines = ["| reason | code | HTTP | message | legacy | look at |", "|---|---|---|---|---|---|"]
+    for reason in chosen:
+        mark = " *" if reason.provisional else ""
+        legacy = f"{reason.legacy.status} {reason.legacy.message}"
+        cells = (f"`{reason.label}`", reason.vpc.code + mark, reason.vpc.status, reason.vpc.message, legacy, reason.advice)
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines)
