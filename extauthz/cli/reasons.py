@@ -48,6 +48,13 @@ def markdown(chosen: list[Reason]) -> str:
     for reason in chosen:
         mark = " *" if reason.provisional else ""
         legacy = f"{reason.legacy.status} {reason.legacy.message}"
-        cells = (f"`{reason.label}`", reason.vpc.code + mark, reason.vpc.status, reason.vpc.message, legacy, reason.advice)
+        cells = (
+            f"`{reason.label}`",
+            reason.vpc.code + mark,
+            reason.vpc.status,
+            reason.vpc.message,
+            legacy,
+            reason.advice,
+        )
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(lines)
