@@ -40,6 +40,9 @@ check-proto: $(READY)
 	    proto/ext_authz.proto && diff -r -x __init__.py -x __pycache__ $$fresh extauthz/wire/generated \
 	    && rm -r $$fresh && echo "generated code is current"
 
+vectors: $(READY) ## write the signature vectors for client teams anew
+	$(BIN)/python -m vectors.generate
+
 lock: ## pin the dependencies anew (needs uv)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
 	    --output-file requirements.lock pyproject.toml
@@ -50,4 +53,4 @@ format: $(READY) ## let ruff format and mend what it can
 clean: ## remove what was built or downloaded
 	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis node_modules
 
-.PHONY: help setup demo test check proto check-proto lock format clean
+.PHONY: help setup demo test check proto check-proto vectors lock format clean
