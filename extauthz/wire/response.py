@@ -26,6 +26,7 @@ MAX_MESSAGE_BYTES: Final = 4096
 _CUT: Final = "...(cut)"
 _OVERWRITE_IF_EXISTS_OR_ADD: Final = 2
 _ILLEGAL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CUT_ESCAPE: Final = re.compile(r"%.?\Z")
 _OK: Final = 0
 _json_text = json.JSONEncoder(ensure_ascii=False).encode
 _STATUS_CODES: Final = {True: int(GrpcStatus.UNAUTHENTICATED), False: int(GrpcStatus.PERMISSION_DENIED)}
@@ -135,7 +136,8 @@ def tell(denial: bytes, answer: Answer, request_id: str, grpc_caller: bool) -> b
     message = header_text(answer.message)
     headers = [_header("X-Ca-Error-Message", message)]
     if grpc_caller:
-        headers.append(_header("grpc-message", quote(message, safe=_GRPC_MESSAGE_SAFE)))
+        encoded = quote(message, safe=_GRPC_MESSAGE_SAFE)[:MAX_MESSAGE_BYTES]
+        headers.append(_header("grpc-message", _CUT_ESCAPE.sub("", encoded)))
     body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
     told = pb.DeniedHttpResponse(headers=headers, body=body)
     return denial + pb.CheckResponse(denied_response=told).SerializeToString()
