@@ -22,6 +22,7 @@ from extauthz.domain.snapshot import Snapshot
 
 _MAX_TOKEN_BYTES: Final = 16_384
 _MAX_KID: Final = 256
+_FOREVER_S: Final = 2**53  # past it, floats cannot count seconds, and integers no longer fit into them
 _ACCEPTED_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _OTHER_SCHEMES: Final = frozenset({b"appcode", b"basic", b"digest"})
 _ILLEGAL_IN_HEADER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^\s|\s$")
@@ -65,9 +66,16 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     jti = parsed.claims.get("jti")
     if not isinstance(jti, str) or not jti:
         return Refusal(reason.JTI_REQUIRED)
-    latest_s = now_ms // 1000 + plugin.max_lifetime_s
-    expires_ms = int(min(parsed.claims.get("exp", latest_s), latest_s) + plugin.clock_skew_s) * 1000
+    expires_ms = _last_accepted_ms(parsed.claims, plugin, now_ms)
     return proof._replace(uses=(token_use(request, plugin.id, jti, tokens[0], expires_ms),))
+
+
+def _last_accepted_ms(claims: dict[str, Any], plugin: JwtPlugin, now_ms: int) -> int:
+    """Until when this token's jti must be remembered: for as long as the token could be accepted again."""
+    if plugin.ignore_expiration:  # such a token never ends: remember it as long as the longest ordinary one
+        return now_ms + (plugin.max_lifetime_s + plugin.clock_skew_s) * 1000
+    expires_s: float = claims["exp"]
+    return math.ceil(expires_s + plugin.clock_skew_s) * 1000
 
 
 def _tokens(request: Request, plugin: JwtPlugin) -> list[bytes]:
@@ -118,7 +126,8 @@ def _json_object(part: bytes) -> dict[str, Any] | None:
         text = base64.b64decode(part + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
         raise ValueError("not base64url") from None
-    value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    # Text, not bytes: json.loads would also take UTF-16, which other readers of the token do not.
+    value = json.loads(text.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     return value if isinstance(value, dict) else None
 
 
@@ -187,7 +196,7 @@ def _claims_refusal(claims: dict[str, Any], plugin: JwtPlugin, now_s: int) -> Re
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value not in (math.inf, -math.inf)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _FOREVER_S
 
 
 def _http_time(seconds: float) -> str:
