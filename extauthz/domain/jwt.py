@@ -11,6 +11,7 @@ from jwt.exceptions import InvalidKeyError, PyJWKError
 SEVEN_DAYS_S: Final = 7 * 24 * 3600
 
 _BY_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+_TEXT_MEMBERS: Final = ("kid", "kty", "crv", "alg")
 _SECRET_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth")
 RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 HMAC_ALGORITHMS: Final = frozenset({"HS256", "HS384", "HS512"})
@@ -65,12 +66,14 @@ def read_key(jwk: Mapping[str, Any]) -> VerificationKey:
     Refused are private keys (a verifier must not hold one), keys meant for encryption, keys too weak for their
     algorithm, and key types that no algorithm of ours uses.
     """
+    for member in _TEXT_MEMBERS:
+        if not isinstance(jwk.get(member, ""), str):
+            raise KeyRefused(f"`{member}` is not text")
     kid = jwk.get("kid")
-    if kid is not None and not isinstance(kid, str):
-        raise KeyRefused("`kid` is not text")
     if jwk.get("use", "sig") != "sig":
         raise KeyRefused("`use` is not `sig`")
-    if "key_ops" in jwk and "verify" not in jwk["key_ops"]:
+    operations = jwk.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
         raise KeyRefused("`key_ops` does not list `verify`")
     if jwk.get("kty") != "oct" and any(member in jwk for member in _SECRET_MEMBERS):
         raise KeyRefused("is a private key; publish the public half only")
