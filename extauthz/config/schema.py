@@ -128,9 +128,9 @@ class JwtEntry(Section):
     type: Literal["jwt"]
     parameter: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] = "Authorization"
     parameter_location: TokenPlace = TokenPlace.HEADER
-    jwk: dict[str, Any] | None = None
+    jwk: dict[str, Any] | None = Field(None, repr=False, description="one public key, or a shared secret (kty oct)")
     jwks: FromFile | dict[str, Any] | list[dict[str, Any]] | None = Field(
-        None, union_mode="left_to_right", description="a key set: inline, or {file: PATH}"
+        None, union_mode="left_to_right", repr=False, description="a key set: inline, or {file: PATH}"
     )
     algorithms: list[str] | None = Field(None, description="those that are accepted; default: what the keys can do")
     issuer: str | None = None

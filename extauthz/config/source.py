@@ -1,5 +1,6 @@
 """The YAML file as data that remembers on which line each key stands."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import yaml
 
 from extauthz.config.problems import ConfigError, KeyPath, Problem
 
+_QUOTED = re.compile(r"'.*'", re.DOTALL)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -44,7 +46,8 @@ class Source:
             return {} if node is None else self._convert(loader, node, ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
-            message = f"not valid YAML: {error.problem}"
+            # The parser quotes what it stumbled over, which may be a secret that lacks its own quotes.
+            message = f"not valid YAML: {_QUOTED.sub('...', error.problem or '')}"
             raise ConfigError([Problem(str(self.file), mark.line + 1 if mark else 1, (), message)]) from None
         except (yaml.YAMLError, ValueError, RecursionError):
             raise ConfigError([Problem(str(self.file), 1, (), "not valid YAML")]) from None

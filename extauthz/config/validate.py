@@ -113,11 +113,14 @@ def _prune(data: dict[str, Any], details: list[ErrorDetails]) -> tuple[dict[str,
     """The data without what is wrong: unknown keys alone, otherwise the whole entry or top-level key."""
     bad_entries: set[tuple[str, int]] = set()
     pruned = _copy(data)
+    unknown = [detail for detail in details if detail["type"] == "extra_forbidden"]
+    for detail in unknown:  # before whole keys go, in which some of these stand
+        _drop(pruned, _real_path(data, detail))
     for detail in details:
         location = detail["loc"]
-        if detail["type"] == "extra_forbidden":
-            _drop(pruned, _real_path(data, detail))
-        elif len(location) > 1 and location[0] in _SECTIONS and isinstance(location[1], int):
+        if detail in unknown:
+            continue
+        if len(location) > 1 and location[0] in _SECTIONS and isinstance(location[1], int):
             bad_entries.add((str(location[0]), location[1]))
         elif location and location[0] in pruned:
             del pruned[str(location[0])]

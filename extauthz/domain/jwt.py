@@ -67,7 +67,7 @@ def read_key(jwk: Mapping[str, Any]) -> VerificationKey:
     algorithm, and key types that no algorithm of ours uses.
     """
     for member in _TEXT_MEMBERS:
-        if not isinstance(jwk.get(member, ""), str):
+        if not isinstance(jwk.get(member), str | None):
             raise KeyRefused(f"`{member}` is not text")
     kid = jwk.get("kid")
     if jwk.get("use", "sig") != "sig":
@@ -80,7 +80,7 @@ def read_key(jwk: Mapping[str, Any]) -> VerificationKey:
     algorithms = _algorithms_of(jwk)
     try:
         keys = {algorithm: PyJWK(dict(jwk), algorithm=algorithm) for algorithm in sorted(algorithms)}
-    except (PyJWKError, InvalidKeyError, ValueError, TypeError) as error:
+    except (PyJWKError, InvalidKeyError, ValueError, TypeError, KeyError) as error:
         raise KeyRefused(f"is not a valid key ({type(error).__name__})") from None
     _refuse_weak(keys)
     return VerificationKey(kid, keys)
