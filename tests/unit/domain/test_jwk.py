@@ -34,6 +34,7 @@ REFUSED = {
     "a modulus that is none": lambda: public_jwk("rsa", n="!!"),
     "a missing member": lambda: {"kty": "RSA", "e": "AQAB"},
     "a secret of 31 bytes": lambda: {"kty": "oct", "k": k(31)},
+    "a secret that is missing": lambda: {"kty": "oct"},
     "an empty secret": lambda: {"kty": "oct", "k": ""},
     "a secret that is no text": lambda: {"kty": "oct", "k": 7},
     "a secret too short for its alg": lambda: {"kty": "oct", "k": k(40), "alg": "HS512"},

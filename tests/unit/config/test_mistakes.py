@@ -1,0 +1,299 @@
+"""Mistakes in a configuration: every one is listed, with file, line and key path, and none quotes a secret."""
+
+import copy
+import json
+import re
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from extauthz.cli.main import app
+from extauthz.config import ConfigError, load
+from tests.unit.building import NOW_MS
+
+GOOD = """\
+listen: [{address: "127.0.0.1:9191"}]
+groups: [{id: shop, domains: ["*"]}]
+apis:
+  - {id: orders, group: shop, methods: [GET], path: /v1/orders, auth: {internet: digest}}
+  - {id: open, group: shop, methods: [GET], path: /open, auth: {internet: none, vpc: none}}
+apps:
+  - id: shop-app
+    keys: [{app_key: shop-key-0001, app_secret: shop-secret-0001}]
+    app_codes: [shop-code-0001]
+grants: [{app: shop-app, apis: [orders]}]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="extauthz.yaml"):
+        file = tmp_path / name
+        file.write_text(text if isinstance(text, str) else yaml.safe_dump(text), encoding="utf-8")
+        return file
+
+    return write
+
+
+def mistakes(file):
+    """Line and key path of every mistake, and all the text."""
+    with pytest.raises(ConfigError) as error:
+        load(file)
+    places = []
+    for line in str(error.value).splitlines():
+        where, number, rest = re.fullmatch(rf"({re.escape(str(file))}):(\d+): (.*)", line).groups()
+        assert where
+        places.append((int(number), rest.partition(": ")[0]))
+    return places, str(error.value)
+
+
+def test_a_sound_file_loads(write):
+    snapshot = load(write(GOOD), lambda: NOW_MS).snapshot
+    assert set(snapshot.apis) == {"orders", "open"}
+    assert (b"shop-key-0001" in snapshot.keys, len(snapshot.app_codes), len(snapshot.grants)) == (True, 1, 1)
+
+
+BAD = """\
+listen: [{address: "127.0.0.1:9191"}]
+replai: {capacity: 5}
+groups:
+  - {id: shop, domains: ["*"]}
+  - {id: shop, domains: ["b.example.com"]}
+apis:
+  - id: orders
+    group: shop
+    methods: [GET]
+    path: /v1/{id}
+    auth: {internet: digest}
+  - id: clash
+    group: shop
+    methods: [GET]
+    path: /v1/{other}
+    auth: {internet: digest}
+  - id: typo
+    group: shop
+    methodz: [GET]
+    methods: [GET]
+    path: /typo
+    auth: {internet: digest}
+apps:
+  - id: shop-app
+    keys:
+      - app_key: shop-key-0001
+        app_secret: {env: EXTAUTHZ_TEST_NOT_SET}
+      - app_key: shop-key-0002
+        app_secret: {file: no-such-file}
+grants:
+  - {app: shop-app, apis: [orders, missing]}
+  - {app: nobody, apis: [orders]}
+"""
+
+
+def test_every_mistake_of_a_file_is_listed_with_its_place(write):
+    places, text = mistakes(write(BAD))
+    assert places == [
+        (2, "replai"),
+        (5, "groups[1].id"),
+        (15, "apis[1].path"),
+        (19, "apis[2].methodz"),
+        (27, "apps[0].keys[0].app_secret"),
+        (29, "apps[0].keys[1].app_secret"),
+        (31, "grants[0].apis[1]"),
+        (32, "grants[1].app"),
+    ]
+    for cure in ("did you mean `replay`", "taken by line 4", "'orders' and 'clash' claim one route",
+                 "did you mean `methods`", "EXTAUTHZ_TEST_NOT_SET is not set", "no-such-file cannot be read",
+                 "API `missing` does not exist; known: clash, orders, typo",
+                 "app `nobody` does not exist; known: shop-app"):  # fmt: skip
+        assert cure in text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("/v1/orders", "/v1//orders"), "empty or dot segment"),
+        (("group: shop", "group: shpo"), "group `shpo` does not exist; known: shop"),
+        (("{internet: digest}", "{internet: jwt}"), "lists no JWT plug-in"),
+        (("{internet: digest}", "{intranet: digest}"), "internet"),
+        (("{internet: digest}", "{}"), "auth"),
+        (("{internet: digest}", "{internet: {all_of: [digest, appcode]}}"), "both prove the same thing"),
+        (("{internet: digest}", "{internet: appcode}, app_code: 'off'"), "`app_code` is off"),
+        (("apis: [orders]", "apis: [orders], until: 2027-01-01"), "time zone"),
+        (("apis: [orders]", "apis: [orders], until: 2027-01-01T00:00:00"), "time zone"),
+        (("apis: [orders]", "apis: [orders, orders]"), "twice"),
+        (("apis: [orders]", "apis: [orders], stages: [PRE]"), "not published in stage PRE"),
+        (("[shop-code-0001]", "[short]"), "8 to 128"),
+        (("[shop-code-0001]", "[shop-code-0001, shop-code-0001]"), "already belongs"),
+        (("app_secret: shop-secret-0001", "app_secret: ''"), "empty"),
+        (("app_secret: shop-secret-0001", "app_secret: 1234567"), "app_secret"),
+        (("app_key: shop-key-0001", "app_key: 'shop key'"), "app_key"),
+        (("listen:", "identity_headers: {Host: app_id}\nlisten:"), "must not be overwritten"),
+        (("listen:", "identity_headers: {X-A: app_id, x-a: stage}\nlisten:"), "stands twice"),
+        (("listen:", "errors: {overrides: {nothing: {}}}\nlisten:"), "is no reason"),
+        (("listen:", "errors: {overrides: {not_granted: {}}}\nlisten:"), "vendor documents"),
+        (("listen:", "errors: {overrides: {nonce_used: {status: 200}}}\nlisten:"), "400"),
+    ],
+)
+def test_a_mistake_is_named_with_its_cure(write, change, says):
+    assert change[0] in GOOD
+    _, text = mistakes(write(GOOD.replace(*change, 1)))
+    assert says in text
+
+
+def test_a_key_that_stands_twice_is_a_mistake(write):
+    places, text = mistakes(write(GOOD + "grants: []\n"))
+    assert places == [(11, "grants")]
+    assert "stands twice" in text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "text", "a: [", "\t", "a: *b", "{}", "--- {}\n--- {}", "!!python/object:os.x {}"]
+)
+def test_what_is_no_configuration_is_refused_with_a_place(write, text):
+    assert mistakes(write(text))[0]
+
+
+def test_a_file_that_is_not_there_or_no_text(tmp_path, write):
+    assert "cannot read the file" in mistakes(tmp_path / "nothing.yaml")[1]
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert "not UTF-8" in mistakes(binary)[1]
+
+
+def test_secrets_come_by_value_environment_or_file(write, monkeypatch):
+    monkeypatch.setenv("EXTAUTHZ_TEST_SECRET", "from-environment")
+    write("from-file\n", "secret.txt")
+    for entry, value in ("by-value", b"by-value"), ("{env: EXTAUTHZ_TEST_SECRET}", b"from-environment"), (
+        "{file: secret.txt}", b"from-file"
+    ):  # fmt: skip
+        snapshot = load(write(GOOD.replace("shop-secret-0001", entry))).snapshot
+        assert snapshot.keys[b"shop-key-0001"].secret == value
+
+
+SECRET = "s3cr3t-0123456789"
+ODD_SECRETS = [f"*{SECRET}", f"&{SECRET}", f"!{SECRET}", f"!!{SECRET} x", f"@{SECRET}", f"`{SECRET}", f"%{SECRET}",
+               f"[{SECRET}]", f"{{file: /dev/null, x: {SECRET}}}", f'"{SECRET}',
+               f"{SECRET}: {SECRET}", f"|\n{SECRET}", f"'{SECRET}\\xZZ", f'"{SECRET}\\q"']  # fmt: skip
+
+
+@pytest.mark.parametrize("written", ODD_SECRETS)
+def test_a_secret_that_yaml_misreads_is_not_quoted_in_the_error(write, written):
+    _, text = mistakes(write(GOOD.replace("app_secret: shop-secret-0001", f"app_secret: {written}")))
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize("place", ["app_code", "jwk", "app_key"])
+def test_a_secret_beside_another_mistake_is_not_quoted(write, place):
+    data = yaml.safe_load(GOOD)
+    if place == "app_code":
+        data["apps"][0]["app_codes"] = [SECRET, SECRET, {"value": SECRET}, [SECRET]]
+    elif place == "jwk":
+        data["plugins"] = [{"id": "p", "type": "jwt", "jwk": {"kty": "oct", "k": SECRET, "alg": "RS256"}},
+                           {"id": "q", "type": "jwt", "jwks": [{"kty": "oct", "k": SECRET}, SECRET]}]  # fmt: skip
+    else:
+        data["apps"][0]["keys"][0] = {"app_key": "a b", "app_secret": SECRET, "secret": SECRET}
+    _, text = mistakes(write(data))
+    assert SECRET not in text
+
+
+def test_no_secret_is_in_the_repr_of_what_was_loaded(write):
+    data = yaml.safe_load(GOOD)
+    data["apps"][0]["app_codes"] = [SECRET]
+    long_secret = SECRET * 3
+    data["plugins"] = [{"id": "p", "type": "jwt", "jwk": {"kty": "oct", "k": long_secret}},
+                       {"id": "q", "type": "jwt", "jwks": {"keys": [{"kty": "oct", "k": long_secret}]}}]  # fmt: skip
+    data["apps"][0]["keys"][0]["app_secret"] = SECRET
+    loaded = load(write(data))
+    shown = repr(loaded) + repr(loaded.snapshot) + str(loaded.file) + repr(loaded.file.plugins)
+    assert SECRET not in shown
+
+
+# Whatever is written: a configuration, or a list of mistakes.
+
+WORDS = st.sampled_from([None, True, 7, -1, "", "x", "shop", "orders", "digest", "none", [], {}, [1], {"id": "shop"},
+                         {"any_of": []}, {"all_of": ["digest"]}, {"file": "x"}, {"env": "X"}, "2027-01-01", 1e400,
+                         {"any_of": [{"all_of": ["digest", {"any_of": ["jwt"]}]}]}, "\u0000", {7: 7}])  # fmt: skip
+SECTIONS = {
+    "plugins": [{"id": "p", "type": "jwt", "jwk": {"kty": "oct", "k": "c" * 43}}, {"id": "i", "type": "ip_control"}],
+    "errors": {"generation": "vpc", "overrides": {"nonce_used": {"status": 400}}},
+    "replay": {"capacity": 5},
+    "decision_log": {"destination": "none"},
+    "identity_headers": {"X-App": "app_id"},
+    "port_networks": {8080: "vpc"},
+}
+
+
+@st.composite
+def damaged(draw):
+    """A sound configuration with a few values replaced, keys added, entries doubled or taken away."""
+    data = {**yaml.safe_load(GOOD), **copy.deepcopy(SECTIONS)}
+    for _ in range(draw(st.integers(1, 4))):
+        here = data
+        while True:
+            children = list(here) if isinstance(here, dict) else list(range(len(here)))
+            if not children:
+                break
+            key = draw(st.sampled_from(children))
+            if isinstance(here[key], dict | list) and draw(st.integers(0, 3)):
+                here = here[key]
+                continue
+            change = draw(st.sampled_from(["replace", "add", "remove", "double"]))
+            if change == "replace":
+                here[key] = copy.deepcopy(draw(WORDS))
+            elif change == "remove":
+                del here[key]
+            elif isinstance(here, dict):
+                here[draw(st.sampled_from(["unknown", "id", "group", "x"]))] = copy.deepcopy(draw(WORDS))
+            else:
+                here.append(copy.deepcopy(here[key] if change == "double" else draw(WORDS)))
+            break
+    return data
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(damaged())
+def test_whatever_is_written_is_a_configuration_or_a_list_of_mistakes(write, data):
+    file = write(yaml.safe_dump(data))
+    problems = None
+    try:
+        load(file)
+    except ConfigError as error:
+        problems = error.problems
+    assert problems is None or all(str(one).startswith(f"{file}:{one.line}: ") for one in problems)
+    assert problems is None or problems
+
+
+# The commands.
+
+RUN = CliRunner().invoke
+
+
+def test_check_config_ends_with_0_for_a_sound_file_and_1_for_a_bad_one(write):
+    good = RUN(app, ["check-config", str(write(GOOD, "good.yaml"))])
+    assert (good.exit_code, "sound. 2 APIs, 1 apps" in good.output) == (0, True)
+    bad = RUN(app, ["check-config", str(write(BAD, "bad.yaml"))])
+    assert bad.exit_code == 1
+    assert bad.output.count("bad.yaml:") == 8
+    assert "8 mistakes" in bad.output
+    missing = RUN(app, ["check-config", "/nonexistent/extauthz.yaml"])
+    assert missing.exit_code == 1
+    assert "Traceback" not in missing.output
+
+
+def test_serve_does_not_start_with_a_bad_file(write):
+    assert RUN(app, ["serve", "--config", str(write(BAD))]).exit_code == 1
+
+
+def test_the_schema_is_a_json_schema_that_knows_every_section():
+    schema = json.loads(RUN(app, ["schema"]).output)
+    assert {"listen", "apis", "apps", "grants", "plugins", "groups", "errors"} <= set(schema["properties"])
+    assert schema["additionalProperties"] is False
+
+
+def test_the_reasons_can_be_listed_and_looked_up():
+    assert "nonce_used" in RUN(app, ["reasons", "--json"]).output
+    assert RUN(app, ["reasons", "nonce_used"]).exit_code == 0
+    assert RUN(app, ["reasons", "nothing"]).exit_code == 1
