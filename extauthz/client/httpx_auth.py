@@ -8,7 +8,11 @@ from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions,
 
 
 class SignedAuth(httpx.Auth):
-    """Signs every request of a client. Redirects are signed anew, since they are other requests."""
+    """Signs every request of a client.
+
+    A redirect that httpx follows by itself (off by default) is not signed anew: it repeats the headers of the first
+    request, which do not sign another path. Send the request to its new place yourself.
+    """
 
     requires_request_body = True
 
