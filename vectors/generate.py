@@ -228,7 +228,7 @@ def _strings(method: str, target: str, headers: Headers, body: bytes) -> dict[st
     path, _, query = target.partition("?")
     lower = {name.lower(): value.encode() for name, value in headers}
     request = Request(
-        id="", stream_id="", method=method, host="", path=path, query=query, headers=lower, repeated=frozenset(),
+        stream_id="", method=method, host="", path=path, query=query, headers=lower, repeated=frozenset(),
         body=body, delivery=Delivery.WHOLE, network=Network.INTERNET, scheme="", peer="", context={},
     )  # fmt: skip
     string = StringToSign(request, signed_names(lower.get("x-ca-signature-headers", b"")) or ())

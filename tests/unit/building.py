@@ -88,7 +88,7 @@ def request(
         joined[lower] = encoded
     path, _, query = target.partition("?")
     made = Request(
-        id="ID", stream_id="stream-1", method=method, host="api.example.com", path=path, query=query, headers=joined,
+        stream_id="stream-1", method=method, host="api.example.com", path=path, query=query, headers=joined,
         repeated=frozenset(repeated), body=body, delivery=Delivery.WHOLE, network=Network.INTERNET, scheme="https",
         peer="192.0.2.1", context={},
     )  # fmt: skip

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from extauthz.decide.pipeline import decide
 from extauthz.decide.replay import MemoryReplayStore, Outcome
+from extauthz.decide.upstream import upstream_changes
 from extauthz.domain.decision import Allow
 from extauthz.domain.jwt import ClaimHeader, TokenPlace
+from extauthz.domain.request import Network
+from extauthz.domain.settings import Settings
 from tests.unit.auth.tokens import bearer, claims, encoded, plugin, private_key, public_jwk, signed_raw, token
 from tests.unit.building import JWT, NOW_MS, NOW_S, api, request, snapshot
 
@@ -223,7 +226,7 @@ def test_a_token_stands_where_the_plug_in_looks_for_it_and_nowhere_else(place, h
 def test_claims_become_headers_and_a_claim_that_does_not_fit_is_refused():
     chosen = plugin(claim_headers=(ClaimHeader("sub", "x-sub"), ClaimHeader("roles", "x-roles")))
     allowed = decision_for(bearer(roles=["a", "b"]), chosen)
-    assert {("x-sub", "alice"), ("x-roles", "a,b")} <= set(allowed.upstream.set_headers)
+    assert {("x-sub", "alice"), ("x-roles", "a,b")} <= set(allowed.extra.claims)
     for roles in ["a,b"], {"a": 1}, "a\r\nx-admin: 1", "a\x00", " a", "x" * 5000, [["a"]]:
         assert outcome(bearer(roles=roles), chosen) == "jwt_invalid"
 
@@ -232,7 +235,8 @@ def test_a_claim_that_is_absent_removes_the_clients_copy_of_its_header():
     chosen = plugin(claim_headers=(ClaimHeader("role", "x-role"),))
     headers = {"authorization": bearer(), "x-role": "admin", "x_role": "admin"}
     allowed = decision_for(headers, chosen)
-    assert {"x-role", "x_role"} <= set(allowed.upstream.remove_headers)
+    changes = upstream_changes(allowed.about, Network.INTERNET, "ID", allowed.extra, Settings())
+    assert {"x-role", "x_role"} <= set(changes.remove_headers)
 
 
 def uses_of(chosen, **changes):

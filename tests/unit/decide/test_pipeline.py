@@ -76,8 +76,8 @@ def test_an_unknown_host_is_told_apart_from_an_unknown_path():
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [("TEST", "anonymous"), ("test", "anonymous"), (" Test ", "anonymous"), ("", "anonymous"), ("PRE", "stage_invalid"),
-     ("prod", "stage_invalid"), ("RELEASE,TEST", "stage_invalid")],
+    [("TEST", "anonymous"), ("test", "anonymous"), (" Test ", "stage_invalid"), ("", "anonymous"),
+     ("PRE", "stage_invalid"), ("prod", "stage_invalid"), ("RELEASE,TEST", "stage_invalid")],
 )  # fmt: skip
 def test_the_stage_is_what_the_client_asks_for_in_any_letter_case(asked, expected):
     assert outcome(request(headers={"x-ca-stage": asked}), api(NONE)) == expected

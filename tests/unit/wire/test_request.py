@@ -11,7 +11,7 @@ from tests.unit.wire.checking import check_request
 
 
 def read(message, binding=None, settings=None):
-    return read_request(message, "ID", binding, settings or Settings())
+    return read_request(message, binding, settings or Settings())
 
 
 @pytest.mark.parametrize("raw", [True, False])

@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.domain import reason
-from extauthz.domain.decision import Allow, Deny, Subject, Upstream
+from extauthz.domain.decision import Allow, Deny, Extra, Subject
 from extauthz.domain.reason import ALLOWED, CATALOGUE, Answer
-from extauthz.domain.settings import ErrorSettings, Generation, Reveal
-from extauthz.wire.response import MAX_MESSAGE_BYTES, check_response, header_text
+from extauthz.domain.request import Network
+from extauthz.domain.settings import ErrorSettings, Generation, Reveal, Settings
+from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.response import MAX_MESSAGE_BYTES, Responder, check_response, header_text
+from tests.unit.building import snapshot
 from tests.unit.wire.checking import error_header
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -19,12 +22,22 @@ REASONS = st.sampled_from(list(CATALOGUE.values()))
 FACTS = st.text(st.characters(), max_size=200) | st.sampled_from(
     ["a\r\nSet-Cookie: x=1", "\x00", "é" * 5000, "\ud800", "x" * 100_000, "{fact}", "\x7f", "\u2028", "😀" * 2000]
 )
+STAND_IN, REQUEST_ID = "00000000-0000-4000-8000-00000000000A", "11111111-1111-4111-8111-11111111111B"
 ERRORS = st.builds(ErrorSettings, generation=st.sampled_from(Generation), reveal=st.sampled_from(Reveal))
+
+
+def answer(decision, errors=None, grpc_caller=False):
+    """The CheckResponse to a decision, as it goes on the wire."""
+    responder = Responder(snapshot(settings=Settings(errors=errors or ErrorSettings())), STAND_IN)
+    for _ in range(2):  # the second comes out of the cache
+        built = responder.respond(decision, Network.INTERNET, REQUEST_ID, grpc_caller)
+        assert STAND_IN.encode() not in built
+    return pb.CheckResponse.FromString(built)
 
 
 @given(REASONS, FACTS, ERRORS, st.booleans())
 def test_every_denial_is_a_denial_in_legal_and_bounded_header_bytes(why, fact, errors, grpc_caller):
-    response = check_response(Deny(why, Subject(), fact, "detail"), errors, "REQUEST-ID", grpc_caller)
+    response = answer(Deny(why, Subject(), fact, "detail"), errors, grpc_caller)
     assert response.WhichOneof("http_response") == "denied_response"
     assert response.status.code != 0
     assert 400 <= response.denied_response.status.code <= 599
@@ -36,7 +49,7 @@ def test_every_denial_is_a_denial_in_legal_and_bounded_header_bytes(why, fact, e
     assert sum(len(name) + len(value.encode()) for name, value in sent.items()) < 3 * MAX_MESSAGE_BYTES
     body = json.loads(response.denied_response.body)
     assert body["message"] == sent["X-Ca-Error-Message"]
-    assert body["request_id"] == sent["X-Ca-Request-Id"] == "REQUEST-ID"
+    assert body["request_id"] == sent["X-Ca-Request-Id"] == REQUEST_ID
     assert ("grpc-status" in sent) is grpc_caller
     if grpc_caller:
         assert sent["grpc-status"] == str(why.grpc_status.value) != "0"
@@ -52,9 +65,7 @@ def test_header_text_is_idempotent(text):
 
 @given(st.lists(st.tuples(st.sampled_from(["x-a", "x-b"]), FACTS), max_size=3))
 def test_what_goes_upstream_is_legal_too(headers):
-    response = check_response(
-        Allow(ALLOWED, Subject(), Upstream(tuple(headers), ("x-c",))), ErrorSettings(), "ID", False
-    )
+    response = answer(Allow(ALLOWED, Subject(), Extra((), tuple(headers), ("x_c",))))
     assert response.status.code == 0
     assert all(not CONTROL.search(one.header.value) for one in response.ok_response.headers)
     for option in [*response.ok_response.headers, *response.ok_response.response_headers_to_add]:
@@ -64,41 +75,41 @@ def test_what_goes_upstream_is_legal_too(headers):
 
 
 @pytest.mark.parametrize("something", [None, "allow", Subject(), True, ()])
-def test_what_is_no_decision_is_a_denial(something):
-    response = check_response(something, ErrorSettings(), "ID", False)
-    assert response.WhichOneof("http_response") == "denied_response"
-    assert response.denied_response.status.code == 503
+def test_what_is_no_decision_is_never_an_allow(something):
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        check_response(something, REQUEST_ID, None)
 
 
 @pytest.mark.parametrize("status", [0, 200, 301, 399, 600, -1])
 def test_no_override_turns_a_denial_into_something_else(status):
     errors = ErrorSettings(overrides={"nonce_used": Answer("", status, "x")})
-    response = check_response(Deny(reason.NONCE_USED, Subject()), errors, "ID", False)
+    response = answer(Deny(reason.NONCE_USED, Subject()), errors)
     assert response.denied_response.status.code == 403
 
 
 def test_a_failure_to_decide_is_a_503_denial_and_never_an_error_that_envoy_may_open_on():
     for why in (one for one in CATALOGUE.values() if one.failure):
-        response = check_response(Deny(why, Subject()), ErrorSettings(), "ID", False)
+        response = answer(Deny(why, Subject()))
         assert response.denied_response.status.code == 503
         assert response.status.code == 7
 
 
 def test_minimal_answers_do_not_tell_an_unknown_key_from_a_wrong_signature():
     errors = ErrorSettings(reveal=Reveal.MINIMAL)
-    unknown = check_response(Deny(reason.APP_KEY_UNKNOWN, Subject()), errors, "ID", False)
-    wrong = check_response(Deny(reason.SIGNATURE_MISMATCH, Subject(), "GET###/secret"), errors, "ID", False)
-    assert unknown == wrong
+    unknown = answer(Deny(reason.APP_KEY_UNKNOWN, Subject()), errors)
+    wrong = answer(Deny(reason.SIGNATURE_MISMATCH, Subject(), "GET###/secret"), errors)
+    assert unknown.denied_response == wrong.denied_response
+    assert unknown.status == wrong.status
 
 
 def test_the_string_to_sign_is_told_with_number_signs_as_the_sdks_expect():
-    denied = check_response(Deny(reason.SIGNATURE_MISMATCH, Subject(), "GET####/a"), ErrorSettings(), "ID", False)
+    denied = answer(Deny(reason.SIGNATURE_MISMATCH, Subject(), "GET####/a"))
     assert error_header(denied, "X-Ca-Error-Message") == "Invalid Signature, Server StringToSign:`GET####/a`"
     assert error_header(denied, "X-Ca-Error-Code") == "A403SG"
 
 
 def test_classic_instances_have_no_error_codes():
     errors = ErrorSettings(generation=Generation.LEGACY)
-    denied = check_response(Deny(reason.APP_CODE_UNKNOWN, Subject()), errors, "ID", False)
+    denied = answer(Deny(reason.APP_CODE_UNKNOWN, Subject()), errors)
     assert "X-Ca-Error-Code" not in [one.header.key for one in denied.denied_response.headers]
     assert error_header(denied, "X-Ca-Error-Message") == "Invalid AppCode `not exists`"
