@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import socket
 import time
 import uuid
@@ -95,13 +96,13 @@ class Gateway:
         return self.send(b"\r\n".join(lines) + b"\r\n\r\n" + body, network)
 
     def send(self, raw: bytes, network: str = "internet") -> Answer:
-        """Send bytes and read the answer until Envoy closes."""
+        """Send bytes and read the answer: as long as it says it is, else until Envoy closes."""
         port = self.stack.ports.vpc if network == "vpc" else self.stack.ports.internet
         with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
             connection.sendall(raw)
             received = b""
             try:
-                while part := connection.recv(65536):
+                while not _is_complete(received) and (part := connection.recv(65536)):
                     received += part
             except ConnectionResetError:
                 assert received, "Envoy reset the connection without an answer"
@@ -147,17 +148,21 @@ def wait_for(search: Callable[[], Found | None], what: str, seconds: float = 15)
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
+def _is_complete(received: bytes) -> bool:
+    # After an error of its own Envoy closes a second late. Answers to HEAD state a length and end without a body.
+    head, ended, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return bool(ended and length and len(body) >= int(length[1]))
+
+
 def read_answer(received: bytes) -> Answer:
-    """Parse one HTTP/1.1 answer that ended with the connection."""
+    """Parse one HTTP/1.1 answer."""
     head, _, body = received.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
     headers = []
     for line in lines:
         name, _, value = line.partition(b":")
         headers.append((name.decode("latin-1").lower(), value.strip()))
-    length = dict(headers).get("content-length")
-    if length is not None:
-        body = body[: int(length)]
     return Answer(int(status.split(b" ")[1]), headers, body, head)
 
 
@@ -264,7 +269,7 @@ def config_for_tests(transport: str) -> dict[str, Any]:
             "id": "demanding", "methods": ["GET"], "path": "/demanding", "auth": sha256,
             "digest": {"require_timestamp": True, "require_nonce": True, "require_signed": ["X-Ca-Timestamp"]},
         },
-        {"id": "open-inside", "methods": ["GET"], "path": "/open-inside", "auth": {"internet": "digest", "vpc": "none"}},
+        {"id": "open-inside", "methods": ["GET"], "path": "/inside", "auth": {"internet": "digest", "vpc": "none"}},
         {"id": "rpc", "methods": ["POST"], "path": "/demo.Orders/{method}", "auth": {"internet": "appcode"}},
     ]  # fmt: skip
     for api in more:
