@@ -40,6 +40,9 @@ class Answer:
         assert len(values) <= 1, f"{name} came {len(values)} times"
         return values[0].decode() if values else ""
 
+    def json(self) -> Any:
+        return json.loads(self.body)
+
     @property
     def code(self) -> str:
         return self.header("x-ca-error-code")
@@ -107,6 +110,16 @@ class Gateway:
             except ConnectionResetError:
                 assert received, "Envoy reset the connection without an answer"
         return read_answer(received)
+
+    def send_pipelined(self, raw: str) -> list[Answer]:
+        """Send several requests on one connection, the last of which asks to close it."""
+        with socket.create_connection(("127.0.0.1", self.stack.ports.internet), timeout=15) as connection:
+            connection.sendall(raw.encode())
+            received = b""
+            while part := connection.recv(65536):
+                received += part
+        starts = [found.start() for found in re.finditer(rb"HTTP/1\.1 \d{3} ", received)]
+        return [read_answer(received[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True)]
 
     def signed(self, method: str, target: str, network: str = "internet", **parts: Any) -> Answer:
         """Make a request that ``signed_headers`` signed."""
