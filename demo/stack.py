@@ -84,7 +84,7 @@ class Stack:
 
     def start(self, progress: Callable[[str], None] = lambda _text: None) -> None:
         """Start everything. Raises StartError."""
-        self._backend.start()
+        self.start_backend()
         try:
             progress("the service")
             self.start_service()
@@ -93,6 +93,10 @@ class Stack:
         except BaseException:
             self.stop()
             raise
+
+    def start_backend(self) -> None:
+        """Start the echo backend."""
+        self._backend.start()
 
     def start_service(self) -> None:
         """Start the service and wait until it is ready."""
