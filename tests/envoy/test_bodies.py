@@ -118,3 +118,33 @@ def test_content_md5_twice_is_refused(gateway: Gateway):
     assert (answer.status, gateway.reason(answer)) == (400, "header_repeated")
     only = [*without(signed, "content-md5"), ("Content-MD5", md5_of(b"[]"))]
     assert gateway.reason(gateway.call("PUT", "/notes", only, b"[]")) == "signature_mismatch"
+
+
+def test_a_form_of_countless_parameters_is_refused_before_it_is_sorted(gateway: Gateway):
+    """Anybody can send one; half a second of sorting would hold up every other caller."""
+    fits = "&".join(f"k{number:05d}" for number in range(10_000))
+    for form, status in ((fits, 200), (fits + "&one-more", 400), ("&".join("abcd" * 60_000), 400)):
+        answer = gateway.signed("POST", "/notes", content_type=FORM_TYPE, resource=f"/notes?{form}", body=form.encode())
+        assert answer.status == status
+        assert status == 200 or gateway.reason(answer) == "body_unavailable"
+
+
+def test_trailers_after_a_body_do_not_carry_an_identity(gateway: Gateway):
+    signed = signed_headers("POST", "/v1/orders", content_type=FORM_TYPE, resource="/v1/orders?a=1")
+    chunked = [*signed, ("Transfer-Encoding", "chunked"), ("Trailer", "X-Ca-App-Id")]
+    answer = gateway.call("POST", "/v1/orders", chunked, b"3\r\na=1\r\n0\r\nX-Ca-App-Id: forged\r\n\r\n")
+    assert answer.seen_headers["x-ca-app-id"] == "demo-app"
+
+
+def test_two_lengths_or_length_and_chunks_are_refused(gateway: Gateway):
+    """Request smuggling: whoever reads the other length sees another request."""
+    signed = signed_headers("POST", "/v1/orders", content_type=FORM_TYPE, resource="/v1/orders?a=1")
+    smuggled = b"a=1GET /internal/report HTTP/1.1\r\nHost: x\r\n\r\n"
+    for lengths in (
+        [("Content-Length", "3"), ("Content-Length", str(len(smuggled)))],
+        [("Content-Length", "3"), ("Transfer-Encoding", "chunked")],
+        [("Content-Length", "3"), ("Transfer-Encoding", "chunked, identity")],
+        [("Content-Length", "+3")],
+        [("Transfer-Encoding", "xchunked")],
+    ):
+        assert gateway.call("POST", "/v1/orders", [*signed, *lengths], smuggled).status in (400, 403, 501)
