@@ -257,8 +257,13 @@ def shipped_bootstrap() -> dict[str, Any]:
 
 
 def bootstrap_without_header_mutation() -> dict[str, Any]:
-    """The shipped Envoy, except that nobody but extauthz takes forged headers off."""
+    """The shipped Envoy, except that nobody but extauthz takes forged headers off, and that the VPC listener has
+    Envoy's own idea of internal callers: there it believes the x-envoy-* headers of private addresses, ours among them.
+    """
     bootstrap = shipped_bootstrap()
+    connection_manager(bootstrap["static_resources"]["listeners"][1])["internal_address_config"] = {
+        "unix_sockets": False
+    }
     for listener in bootstrap["static_resources"]["listeners"]:
         del connection_manager(listener)["early_header_mutation_extensions"]
     return bootstrap
@@ -274,6 +279,8 @@ def config_for_tests(transport: str) -> dict[str, Any]:
     """The demo's configuration and a few APIs more, which Envoy's routes do not name."""
     config = shipped_config()
     config["transport"] = transport
+    config["client_address"] = {"source": "x-envoy-external-address"}
+    config["plugins"].append({"id": "from-the-office", "type": "ip_control", "allow": ["10.0.0.0/8"]})
     sha256 = {"internet": "digest", "vpc": "digest"}
     more = [
         {"id": "notes", "methods": ["GET", "POST", "PUT", "HEAD", "OPTIONS"], "path": "/notes", "auth": sha256},
@@ -283,6 +290,12 @@ def config_for_tests(transport: str) -> dict[str, Any]:
             "digest": {"require_timestamp": True, "require_nonce": True, "require_signed": ["X-Ca-Timestamp"]},
         },
         {"id": "open-inside", "methods": ["GET"], "path": "/inside", "auth": {"internet": "digest", "vpc": "none"}},
+        {
+            "id": "office", "methods": ["GET"], "path": "/office",
+            "auth": {"internet": "none", "vpc": "none"},
+            "plugins": ["from-the-office"],
+        },
+        {"id": "one-vpc", "methods": ["GET"], "path": "/one-vpc", "auth": {"vpc": "none"}, "vpc_ids": ["vpc-1"]},
         {"id": "rpc", "methods": ["POST"], "path": "/demo.Orders/{method}", "auth": {"internet": "appcode"}},
     ]  # fmt: skip
     for api in more:

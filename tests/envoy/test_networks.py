@@ -77,3 +77,14 @@ def test_apps_without_a_live_grant_call_nothing(gateway: Gateway):
         code = ("Authorization", f"APPCODE demo-app-code-{number}")
         answer = gateway.call("GET", "/internal/report", [code], network="vpc")
         assert (answer.status, gateway.reason(answer)) == (403, why)
+
+
+@pytest.mark.parametrize("claim", CLAIMS_TO_BE_INSIDE, ids=lambda claim: claim[0])
+def test_no_header_moves_a_caller_into_an_allowed_address_range_or_vpc(gateway: Gateway, claim: Header):
+    """The service reads x-envoy-external-address here. The Internet listener overwrites what clients say in it; the
+    VPC listener of these tests holds us to be internal and lets our own copy through."""
+    for network in ("internet", "vpc"):
+        office = gateway.call("GET", "/office", [claim], network=network)
+        assert (office.status, gateway.reason(office)) == (403, "ip_refused")
+    one_vpc = gateway.call("GET", "/one-vpc", [claim], network="vpc")
+    assert (one_vpc.status, gateway.reason(one_vpc)) == (403, "vpc_refused")
