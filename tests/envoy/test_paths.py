@@ -148,3 +148,13 @@ def test_an_absolute_target_is_the_path_it_holds(gateway: Gateway):
 def test_two_host_headers_are_not_a_way_in(gateway: Gateway):
     answer = gateway.call("GET", "/internal/report", [("Host", "vpc.example")])
     assert 400 <= answer.status <= 499
+
+
+@pytest.mark.parametrize("target", [b"/v1/orders/\xff", b"/v1/orders?a=\xff", b"/internal/report\x01", b"/caf\xc3\xa9"])
+def test_raw_bytes_in_a_target_are_refused(gateway: Gateway, target: bytes):
+    assert gateway.call("GET", target).status == 400
+
+
+def test_connect_is_no_way_round(gateway: Gateway):
+    for target in ("127.0.0.1:80", "/internal/report", f"127.0.0.1:{gateway.stack.ports.backend}"):
+        assert 400 <= gateway.call("CONNECT", target, network="vpc").status <= 499
