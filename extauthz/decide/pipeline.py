@@ -52,7 +52,7 @@ def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
         refusal = _grant_refusal(proof.app, api, stage, snapshot, now_ms)
         if refusal is not None:
             return _deny(refusal, about)
-    extra = extra_of(request, api, proof, snapshot.settings, now_ms)
+    extra = extra_of(request, proof, snapshot.settings, now_ms)
     return Allow(ALLOWED if methods else ANONYMOUS, about, extra, proof.uses, proof.reading, proof.warning)
 
 

@@ -26,7 +26,7 @@ _OF_THE_REQUEST: Final = frozenset(
 )
 
 
-def extra_of(request: Request, api: Api, proof: Proof, settings: Settings, now_ms: int) -> Extra:
+def extra_of(request: Request, proof: Proof, settings: Settings, now_ms: int) -> Extra:
     """What this very request adds. Nothing, for most."""
     facts: tuple[tuple[str, str], ...] = ()
     if not _OF_THE_REQUEST.isdisjoint(settings.identity_facts):
@@ -35,7 +35,7 @@ def extra_of(request: Request, api: Api, proof: Proof, settings: Settings, now_m
             for name, fact in settings.identity_headers
             if fact in _OF_THE_REQUEST
         )
-    misspelled = _misspelled(request, api, settings) if "_" in "".join(request.headers) else ()
+    misspelled = _misspelled(request, settings) if "_" in "".join(request.headers) else ()
     if not (facts or misspelled or proof.claim_headers):
         return NOTHING
     return Extra(facts, proof.claim_headers, misspelled)
@@ -53,20 +53,17 @@ def upstream_changes(about: Subject, network: Network, request_id: str, extra: E
         else:
             remove.append(name)
     set_headers.update(extra.claims)
+    remove.extend(sorted(settings.claim_headers - set_headers.keys()))
     api = about.api
-    if api is not None and api.jwt is not None:
-        remove.extend(entry.header for entry in api.jwt.claim_headers if entry.header not in set_headers)
     if api is not None and api.strip_credentials:
         remove.extend(_credential_headers(about, api))
     remove.extend(extra.misspelled)
     return Upstream(tuple(set_headers.items()), tuple(remove))
 
 
-def _misspelled(request: Request, api: Api, settings: Settings) -> tuple[str, ...]:
+def _misspelled(request: Request, settings: Settings) -> tuple[str, ...]:
     """Client headers that CGI-like backends cannot tell from ours."""
-    owned = {name for name, _ in settings.identity_headers}
-    if api.jwt is not None:
-        owned.update(entry.header for entry in api.jwt.claim_headers)
+    owned = {name for name, _ in settings.identity_headers} | settings.claim_headers
     return tuple(sorted(name for name in request.headers if "_" in name and name.replace("_", "-") in owned))
 
 

@@ -70,6 +70,9 @@ class Settings:
     """Lower-case header names. All of them are overwritten or removed on every allowed request."""
     identity_facts: frozenset[IdentityFact] = field(init=False)
     """Every fact that some header tells."""
+    claim_headers: frozenset[str] = frozenset()
+    """Lower-case names of the headers in which some JWT plug-in passes claims on. A backend that believes them for one
+    API would believe them for every other, so clients' copies are removed everywhere."""
     port_networks: dict[int, Network] = field(default_factory=dict)
     """Network by destination port, for listeners that state none."""
     trust_external_address: bool = False

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from typing import IO, Any, Final
 
 from extauthz.config import ServiceConfig
@@ -15,7 +16,7 @@ from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.operations import OperationsServer
 from extauthz.serve.transports import Health, Transport, choose_transport
-from extauthz.wire.servicer import Servicer
+from extauthz.wire.servicer import Servicer, wall_clock_ms
 
 GRACE_S: Final = 5.0
 _log: Final = logging.getLogger("extauthz")
@@ -37,14 +38,15 @@ class Observers:
 class Service:
     """One process that answers checks."""
 
-    def __init__(self, config: ServiceConfig) -> None:
+    def __init__(self, config: ServiceConfig, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        """``now_ms`` gives the time in milliseconds since 1970. No configuration reaches it; tests pass their own."""
         file = config.file
         self._drain_s = file.drain.total_seconds()
         self._health = Health()
         self._store = MemoryReplayStore(file.replay.capacity)
         self._decision_log = _open_decision_log(config)
         metrics = CheckMetrics()
-        self.servicer = Servicer(config.snapshot, self._store, Observers(metrics, self._decision_log))
+        self.servicer = Servicer(config.snapshot, self._store, Observers(metrics, self._decision_log), now_ms)
         state = StateMetrics(lambda: self.servicer.current.snapshot, self._store, lambda: self._decision_log.dropped)
         self._operations = OperationsServer(file.operations, build_registry(metrics, state), self._readiness)
         make = choose_transport(file.transport)

@@ -66,10 +66,12 @@ class GrpcioTransport:
         self._binding = binding
         self._servicer = servicer
         self._health = health
-        self._server = grpc.aio.server(options=_OPTIONS)
-        self._server.add_generic_rpc_handlers((_Handlers({CHECK_PATH: self._check, HEALTH_PATH: self._check_health}),))
+        self._server: Any = None
 
     async def start(self) -> None:
+        # Here and not in the constructor: a grpc.aio server belongs to the event loop that runs when it is made.
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers((_Handlers({CHECK_PATH: self._check, HEALTH_PATH: self._check_health}),))
         try:
             port = self._server.add_insecure_port(self.address)
         except RuntimeError:
@@ -79,7 +81,8 @@ class GrpcioTransport:
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
-        await self._server.stop(grace_s)
+        if self._server is not None:
+            await self._server.stop(grace_s)
 
     async def _check(self, payload: bytes, context: Any) -> bytes:
         answer = self._servicer.check(payload, self._binding)

@@ -127,7 +127,7 @@ def check_response(outcome: Upstream | Denial, request_id: str, metadata: Struct
 
 
 def tell(denial: bytes, answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
-    """A serialized denial with its message, in a header and in the JSON body.
+    """A serialized denial with its message, in a header and in the body (JSON, or for gRPC the bare message).
 
     The message may hold what this very caller sent, so it is made for each answer, and the rest of the denial only
     once. A parser merges messages that are joined (protobuf encoding, "Last One Wins"); this part has no status, so
@@ -138,7 +138,9 @@ def tell(denial: bytes, answer: Answer, request_id: str, grpc_caller: bool) -> b
     if grpc_caller:
         encoded = quote(message, safe=_GRPC_MESSAGE_SAFE)[:MAX_MESSAGE_BYTES]
         headers.append(_header("grpc-message", _CUT_ESCAPE.sub("", encoded)))
-    body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
+        body = message  # Envoy makes the body the grpc-message, whatever the header says
+    else:
+        body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
     told = pb.DeniedHttpResponse(headers=headers, body=body)
     return denial + pb.CheckResponse(denied_response=told).SerializeToString()
 

@@ -32,6 +32,11 @@ _UUID4_BITS: Final = (0x4 << 76) | (0x2 << 62)
 _log: Final = logging.getLogger("extauthz")
 
 
+def wall_clock_ms() -> int:
+    """The time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 class Current(NamedTuple):
     """A snapshot and the responder that belongs to it: swapped together, in one assignment."""
 
@@ -60,7 +65,7 @@ class Servicer:
         snapshot: Snapshot,
         store: ReplayStore,
         observer: Observer,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         """``now_ms`` gives the time in milliseconds since 1970; tests pass their own."""
         self.current = Current.of(snapshot)

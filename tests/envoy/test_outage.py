@@ -1,0 +1,48 @@
+"""An outage of the service is a 503 and never an allow; when it is back, calls pass again."""
+
+import os
+import signal
+
+from tests.gateway import CODE, Answer, Gateway, wait_for
+
+
+def probes(gateway: Gateway) -> list[Answer]:
+    """An open call, a proven one and an unproven one."""
+    return [
+        gateway.call("GET", "/public/ping"),
+        gateway.signed("GET", "/v1/orders"),
+        gateway.call("GET", "/internal/report", [("Authorization", CODE)], network="vpc"),
+        gateway.call("GET", "/internal/report", network="vpc"),
+        gateway.call("GET", "/nobody-serves-this"),
+    ]
+
+
+def test_with_the_service_killed_every_call_gets_503_until_it_is_back(gateway: Gateway):
+    gateway.stack.stop_service(kill=True)
+    try:
+        for _ in range(3):
+            answers = probes(gateway)
+            assert [answer.status for answer in answers] == [503] * len(answers)
+    finally:
+        gateway.stack.start_service()
+    wait_for(lambda: gateway.call("GET", "/public/ping").status == 200, "an allowed call")
+    assert [answer.status for answer in probes(gateway)] == [200, 200, 200, 400, 404]
+
+
+def test_with_the_service_frozen_a_call_gets_503_within_the_timeout(gateway: Gateway):
+    pid = gateway.stack.pid("service")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert [answer.status for answer in probes(gateway)] == [503] * 5
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: gateway.call("GET", "/public/ping").status == 200, "an allowed call")
+
+
+def test_a_service_that_stops_in_order_lets_no_call_through_unchecked(gateway: Gateway):
+    gateway.stack.stop_service()
+    try:
+        assert {answer.status for answer in probes(gateway)} == {503}
+    finally:
+        gateway.stack.start_service()
+    wait_for(lambda: gateway.call("GET", "/public/ping").status == 200, "an allowed call")
