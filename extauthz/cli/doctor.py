@@ -86,7 +86,9 @@ def _as_dict(finding: Finding, documents: Documents) -> dict[str, object]:
 
 
 def _print(file: Path, findings: list[Finding], documents: Documents) -> None:
-    table = Table("finding, and where", "why, and what to write instead", show_lines=True)
+    table = Table(show_lines=True)
+    for title in ("finding, and where", "why, and what to write instead"):
+        table.add_column(title, overflow="fold")
     for rule, spots in _by_rule(findings).items():
         style = "bold red" if rule.severity is Severity.ERROR else "yellow"
         left = [f"[{style}]{rule.severity}: {rule.id}[/]"]
