@@ -11,7 +11,7 @@ from extauthz.doctor.material import Path
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CAMEL: Final = re.compile(r"[a-z0-9]+(?:[A-Z][a-z0-9]*)+")
-_MAX_NODES: Final = 2_000_000
+_MAX_NODES: Final = 500_000
 """Enough for any bootstrap; an alias bomb ends here."""
 
 
