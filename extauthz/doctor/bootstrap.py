@@ -126,7 +126,10 @@ def _clusters(bootstrap: Json, root: Path) -> Iterator[tuple[str, Path, Json]]:
 
 
 def _cluster(path: Path, config: Json) -> Cluster:
-    return Cluster(path, config, len(list(_endpoints(config))), str(config.get("type", "STATIC")) in _DYNAMIC)
+    endpoints = list(_endpoints(config))
+    addresses = [dig(endpoint, "endpoint", "address", "socket_address", "address") for endpoint in endpoints]
+    dynamic = str(config.get("type", "STATIC")) in _DYNAMIC
+    return Cluster(path, config, len(endpoints), tuple(str(one) for one in addresses if one), dynamic)
 
 
 def _endpoints(cluster: Json) -> Iterator[Json]:

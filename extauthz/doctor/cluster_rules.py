@@ -1,6 +1,7 @@
 """Rules for the cluster through which the service is asked: restarts that nobody notices, calls that cannot arrive."""
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Final
 
 from extauthz.doctor.duration import seconds
@@ -25,6 +26,21 @@ def not_http2(material: Material, service: ServiceFacts) -> Iterator[Spot]:
         explicit = dig(cluster.config, "typed_extension_protocol_options", _OPTIONS, "explicit_http_config")
         if dig(explicit, "http2_protocol_options") is None and cluster.config.get("http2_protocol_options") is None:
             yield Spot((*cluster.path, "typed_extension_protocol_options"))
+
+
+@rule(
+    "plain-text",
+    Severity.WARNING,
+    why="Calls to the service carry credentials, and cross a network in plain text. Whoever can reach its port can "
+    "also try credentials there without any limit.",
+    instead="transport_socket with UpstreamTlsContext and a client certificate, as in envoy/static.yaml; or a "
+    "loopback address or Unix socket",
+)
+def plain_text(material: Material, service: ServiceFacts) -> Iterator[Spot]:
+    for cluster in material.clusters:
+        exposed = sorted({host for host in cluster.hosts if not _is_loopback(host)})
+        if exposed and "transport_socket" not in cluster.config and "transport_socket_matches" not in cluster.config:
+            yield Spot((*cluster.path, "transport_socket"), ", ".join(exposed))
 
 
 @rule(
@@ -85,6 +101,13 @@ def fewer_endpoints_than_workers(material: Material, service: ServiceFacts) -> I
             yield Spot((*cluster.path, "load_assignment", "endpoints"), detail)
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _grpc_checks(cluster: Cluster) -> Iterator[tuple[int, Json]]:
     for index, check in mappings(cluster.config.get("health_checks")):
         if "grpc_health_check" in check:
@@ -93,6 +116,7 @@ def _grpc_checks(cluster: Cluster) -> Iterator[tuple[int, Json]]:
 
 RULES: Final[tuple[Rule, ...]] = (
     not_http2,
+    plain_text,
     no_health_check,
     health_check_slow_when_quiet,
     panic_threshold,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Manager, Material, dig, mappings
+from extauthz.doctor.material import Manager, Material, Platform, dig, mappings
 from extauthz.doctor.service import ServiceFacts
 
 _ROUTE_CHANGERS: Final = frozenset(
@@ -97,12 +97,9 @@ def underscores_refused(material: Material, service: ServiceFacts) -> Iterator[S
         action = dig(manager.config, "common_http_protocol_options", "headers_with_underscores_action")
         if action == "REJECT_REQUEST":
             yield Spot((*manager.path, "common_http_protocol_options", "headers_with_underscores_action"))
-    policies = [asking for asking in material.askings if asking.platform == "Envoy Gateway"]
-    allowed = any(
-        dig(spec, "headers", "withUnderscoresAction") in ("Allow", "DropHeader") for _, spec in material.gateway_headers
+    yield from _gateway_without(
+        material, "no ClientTrafficPolicy here allows them", "headers", "withUnderscoresAction", ("Allow", "DropHeader")
     )
-    if policies and not allowed:
-        yield Spot(policies[0].path, "no ClientTrafficPolicy here allows them")
 
 
 @rule(
@@ -125,12 +122,16 @@ def path_normalized(material: Material, service: ServiceFacts) -> Iterator[Spot]
     Severity.WARNING,
     why="%2F and %5C in a path are a slash to some upstreams and a character to others: the route that was decided "
     "on may not be what the upstream serves.",
-    instead="path_with_escaped_slashes_action: REJECT_REQUEST",
+    instead="path_with_escaped_slashes_action: REJECT_REQUEST (Envoy Gateway: a ClientTrafficPolicy with path: "
+    "{ escapedSlashesAction: RejectRequest })",
 )
 def escaped_slashes_pass(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for manager in _asking_managers(material):
         if manager.config.get("path_with_escaped_slashes_action") != "REJECT_REQUEST":
             yield Spot((*manager.path, "path_with_escaped_slashes_action"))
+    yield from _gateway_without(
+        material, "no ClientTrafficPolicy here refuses them", "path", "escapedSlashesAction", ("RejectRequest",)
+    )
 
 
 @rule(
@@ -152,6 +153,15 @@ def identity_headers_pass(material: Material, service: ServiceFacts) -> Iterator
 
 def _asking_managers(material: Material) -> Iterator[Manager]:
     return (manager for manager in material.managers if manager.position("ExtAuthz") is not None)
+
+
+def _gateway_without(
+    material: Material, detail: str, section: str, field: str, good: tuple[str, ...]
+) -> Iterator[Spot]:
+    """Envoy Gateway's listener settings stand in policies of their own; without one its defaults hold."""
+    policies = [asking for asking in material.askings if asking.platform is Platform.ENVOY_GATEWAY]
+    if policies and not any(dig(spec, section, field) in good for _, spec in material.client_policies):
+        yield Spot(policies[0].path, detail)
 
 
 def _is_stripped(name: str, manager: Manager) -> bool:

@@ -114,6 +114,8 @@ class Cluster:
     path: Path
     config: Json
     endpoints: int
+    hosts: tuple[str, ...]
+    """Addresses of the endpoints; none for Unix sockets."""
     dynamic: bool
     """Whether endpoints come from EDS or DNS, so that the file does not tell how many there are."""
 
@@ -140,7 +142,7 @@ class Material:
     policies: list[Policy] = field(default_factory=list)
     providers: dict[str, Asking] = field(default_factory=dict)
     """Istio's extensionProviders by name."""
-    gateway_headers: list[tuple[Path, Json]] = field(default_factory=list)
+    client_policies: list[tuple[Path, Json]] = field(default_factory=list)
     """Envoy Gateway's ClientTrafficPolicies."""
 
     def __bool__(self) -> bool:

@@ -54,7 +54,7 @@ def read_resources(documents: list[tuple[Path, Any]], material: Material) -> Non
             case "SecurityPolicy" if isinstance(spec, dict) and dig(spec, "extAuth", "grpc") is not None:
                 material.askings.append(_security_policy((*path, "spec", "extAuth"), spec["extAuth"], patches))
             case "ClientTrafficPolicy" if isinstance(spec, dict):
-                material.gateway_headers.append(((*path, "spec"), spec))
+                material.client_policies.append(((*path, "spec"), spec))
 
 
 def _mesh_configs(path: Path, resource: Json) -> Iterator[tuple[Path, Json]]:

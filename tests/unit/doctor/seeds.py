@@ -122,6 +122,11 @@ def _shared_port(documents: Documents) -> None:
     providers[1]["envoyExtAuthzGrpc"]["port"] = providers[0]["envoyExtAuthzGrpc"]["port"]
 
 
+def _on_the_network(documents: Documents) -> None:
+    (locality,) = cluster(documents)["load_assignment"]["endpoints"]
+    locality["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["address"] = "10.0.0.7"
+
+
 def _narrow_match(documents: Documents) -> None:
     host(documents)["routes"][-1]["match"] = {"prefix": "/v1/"}
 
@@ -191,6 +196,7 @@ SEEDS: dict[str, tuple[str, Change, set[str]]] = {
     ),
     "retry-too-late": ("static.yaml", _drop(ext_authz, *_GRPC, "retry_back_off"), set()),
     "not-http2": ("static.yaml", _drop(cluster, "typed_extension_protocol_options"), set()),
+    "plain-text": ("static.yaml", _on_the_network, set()),
     "no-health-check": ("static.yaml", _drop(cluster, "health_checks"), set()),
     "health-check-slow-when-quiet": (
         "static.yaml", _drop(lambda d: cluster(d)["health_checks"][0], "no_traffic_interval"), set()

@@ -146,6 +146,18 @@ def test_a_cluster_whose_endpoints_come_from_dns_is_not_counted():
     assert found(documents, ServiceFacts(workers=8)) == set()
 
 
+def test_plain_text_is_fine_on_loopback_in_a_unix_socket_and_under_tls():
+    documents = good("static.yaml")
+    endpoints = cluster(documents)["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    endpoints[0]["endpoint"]["address"] = {"pipe": {"path": "/run/extauthz/1.sock"}}
+    endpoints[1]["endpoint"]["address"]["socket_address"]["address"] = "::1"
+    assert found(documents) == set()
+    endpoints[1]["endpoint"]["address"]["socket_address"]["address"] = "authz.internal"
+    assert found(documents) == {"plain-text"}
+    cluster(documents)["transport_socket"] = {"name": "envoy.transport_sockets.tls"}
+    assert found(documents) == set()
+
+
 def test_retries_without_a_longest_interval_have_ten_times_the_base():
     documents = good("static.yaml")
     ext_authz(documents)["grpc_service"]["retry_policy"]["retry_back_off"] = {"base_interval": "0.005s"}

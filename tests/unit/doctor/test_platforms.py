@@ -83,9 +83,12 @@ def test_a_security_policy_without_the_patch_policy_mangles_bodies():
     assert found(documents) == PATCHED | {"body-as-text"}
 
 
-def test_envoy_gateway_refuses_underscores_unless_a_client_traffic_policy_allows_them():
+def test_envoy_gateways_defaults_hold_unless_a_client_traffic_policy_says_otherwise():
     documents = [one for one in good("envoy-gateway.yaml") if one.get("kind") != "ClientTrafficPolicy"]
-    assert found(documents) == {"underscores-refused"}
+    assert found(documents) == {"underscores-refused", "escaped-slashes-pass"}
+    documents = good("envoy-gateway.yaml")
+    resource(documents, "ClientTrafficPolicy")["spec"]["path"]["escapedSlashesAction"] = "UnescapeAndRedirect"
+    assert found(documents) == {"escaped-slashes-pass"}
 
 
 def test_a_mesh_config_is_found_in_an_istio_operator_in_a_config_map_and_by_itself():
