@@ -28,7 +28,10 @@ from extauthz.doctor import (
 
 
 def doctor(
-    file: Path = typer.Argument(..., help="Envoy bootstrap, Istio or Envoy Gateway resources: YAML or JSON."),
+    file: Path = typer.Argument(
+        ...,
+        help="Envoy bootstrap or config dump, Istio or Envoy Gateway resources: YAML or JSON; - reads standard input.",
+    ),
     config: Path | None = typer.Option(None, "--config", "-c", help="The service's configuration, to know its APIs."),
     workers: int = typer.Option(1, min=1, help="Processes that answer checks."),
     ignore: list[str] = typer.Option([], metavar="ID", help="A finding to leave out; may be repeated."),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from extauthz.doctor import cluster_rules, filter_rules, listener_rules, route_rules, timing_rules
-from extauthz.doctor.bootstrap import is_bootstrap, read_bootstrap
+from extauthz.doctor.envoy import is_envoy, read_envoy
 from extauthz.doctor.file import UnreadableError
 from extauthz.doctor.finding import Finding, Rule, Severity
 from extauthz.doctor.material import Material, Path
@@ -29,8 +29,8 @@ def examine(documents: list[Any], service: ServiceFacts, ignore: Iterable[str] =
     material = gather(documents)
     if not material:
         raise UnreadableError(
-            "nothing to examine: no Envoy bootstrap with an HttpConnectionManager, no Istio extension provider or "
-            "CUSTOM AuthorizationPolicy, no Envoy Gateway SecurityPolicy with extAuth.grpc"
+            "nothing to examine: no Envoy bootstrap or config dump with an HttpConnectionManager, no Istio extension "
+            "provider or CUSTOM AuthorizationPolicy, no Envoy Gateway SecurityPolicy with extAuth.grpc"
         )
     left_out = set(ignore)
     found = [
@@ -44,8 +44,8 @@ def gather(documents: list[Any]) -> Material:
     material = Material()
     resources: list[tuple[Path, Any]] = []
     for index, document in enumerate(documents):
-        if is_bootstrap(document):
-            read_bootstrap(document, (index,), material)
+        if is_envoy(document):
+            read_envoy(document, (index,), material)
         elif isinstance(document, dict) and document.get("kind") == "List":
             items = document.get("items")
             resources.extend(((index, "items", number), item) for number, item in enumerate(items or []))

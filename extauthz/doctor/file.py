@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -82,9 +83,9 @@ class Documents:
 
 
 def read(file: FilePath) -> Documents:
-    """Read and parse a file. Raises UnreadableError."""
+    """Read and parse a file, or standard input where its name is ``-``. Raises UnreadableError."""
     try:
-        return Documents(file.read_text(encoding="utf-8"))
+        return Documents(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise UnreadableError("is not UTF-8 text") from None
     except OSError as error:

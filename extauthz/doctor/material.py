@@ -95,6 +95,7 @@ class Manager:
     path: Path
     config: Json
     filters: tuple[HttpFilter, ...]
+    routes_path: Path
     hosts: tuple[VirtualHost, ...]
 
     def routes(self) -> Iterator[Route]:

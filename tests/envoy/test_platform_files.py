@@ -17,7 +17,7 @@ from demo.stack import ROOT, Stack, envoy_binary, free_ports
 from extauthz.client.httpx_auth import SignedAuth
 from extauthz.client.signer import Credentials
 from extauthz.config.schema import ConfigFile
-from extauthz.doctor import Documents, examine, facts_from
+from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.doctor.material import merged
 from tests.unit.deploy.promql import grouped, parse, selectors
 from tests.unit.doctor.seeds import cluster, ext_authz, good, manager, resource
@@ -137,6 +137,15 @@ def test_the_production_bootstrap_refuses_encoded_slashes_and_upgrades(stack: St
     assert client.get(stack.url("internet", "/public%2Fping")).status_code == 400
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
     assert client.get(stack.url("internet", "/public/ping"), headers=upgrade).status_code == 403
+
+
+def test_the_doctor_reads_what_the_admin_page_of_a_running_envoy_shows(stack: Stack):
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports.envoy_admin}/config_dump") as answer:
+        text = answer.read().decode()
+    assert examine(Documents(text).documents, ServiceFacts()) == []
+    worse = text.replace('"with_request_body"', '"without_request_body"')
+    findings = examine(Documents(worse).documents, ServiceFacts())
+    assert [finding.rule.id for finding in findings] == ["body-missing", "body-missing"]
 
 
 def expressions() -> list[tuple[str, str]]:

@@ -61,6 +61,12 @@ def test_json_names_document_path_and_line(tmp_path: Path):
     assert finding["line"] > 1
 
 
+def test_a_dash_reads_standard_input():
+    result = CliRunner().invoke(app, ["doctor", "-", "--workers", "2"], input=STATIC.read_text())
+    assert result.exit_code == 0
+    assert "0 errors, 0 warnings" in result.stdout
+
+
 def test_the_service_configuration_is_taken_into_account():
     demo = ROOT / "demo" / "extauthz.yaml"
     assert doctor(STATIC, "--config", demo, "--strict").exit_code == 0

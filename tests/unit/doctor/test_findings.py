@@ -175,6 +175,42 @@ def test_what_a_control_plane_sends_is_said_to_be_unseen():
     assert found(documents) == {"not-in-this-file"}
 
 
+def dump(documents: list) -> list:
+    """What the admin page of an Envoy would show that got this bootstrap's parts from a control plane."""
+    resources = documents[0]["static_resources"]
+    routes = []
+    for listener in resources["listeners"]:
+        config = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        routes.append(config.pop("route_config"))
+        config["rds"] = {"route_config_name": routes[-1]["name"], "config_source": {"ads": {}}}
+    return [
+        {
+            "configs": [
+                {"dynamic_listeners": [{"active_state": {"listener": one}} for one in resources["listeners"]]},
+                {"dynamic_active_clusters": [{"cluster": one} for one in resources["clusters"]]},
+                {"dynamic_route_configs": [{"route_config": one} for one in routes]},
+            ]
+        }
+    ]
+
+
+def test_the_dump_of_an_envoy_behind_a_control_plane_is_examined_routes_by_name():
+    assert found(dump(good("static.yaml"))) == set()
+
+
+@pytest.mark.parametrize("finding", [name for name, (file, _, _) in SEEDS.items() if file == "static.yaml"])
+def test_a_seeded_mistake_is_found_in_a_dump_too(finding: str):
+    documents = good("static.yaml")
+    SEEDS[finding][1](documents)
+    assert found(dump(documents)) == {finding} | SEEDS[finding][2]
+
+
+def test_a_route_that_the_dump_does_not_hold_is_said_to_be_unseen():
+    documents = dump(good("static.yaml"))
+    documents[0]["configs"][2]["dynamic_route_configs"].pop()
+    assert found(documents) == {"not-in-this-file"}
+
+
 def test_errors_come_first():
     documents = good("static.yaml")
     del ext_authz(documents)["encode_raw_headers"]
