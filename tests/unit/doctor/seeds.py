@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ Documents = list[Any]
 
 def good(name: str) -> Documents:
     """A configuration that we ship, as data that may be changed: what anchors share is copied."""
-    return copy.deepcopy([_unshared(one) for one in yaml.safe_load_all((ROOT / "envoy" / name).read_text())])
+    return [_unshared(one) for one in _parsed(name)]
+
+
+@cache
+def _parsed(name: str) -> Documents:
+    return list(yaml.safe_load_all((ROOT / "envoy" / name).read_text()))
 
 
 def _unshared(node: Any) -> Any:
