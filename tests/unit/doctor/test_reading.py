@@ -9,6 +9,7 @@ import yaml
 from extauthz.config.schema import ConfigFile
 from extauthz.doctor import Documents, ServiceFacts, UnreadableError, examine, facts_from, read
 from extauthz.doctor.duration import seconds
+from extauthz.serve.transports import MAX_MESSAGE_BYTES
 from tests.unit.doctor.seeds import ROOT, good
 
 
@@ -98,3 +99,7 @@ def test_digest_is_found_inside_any_of_and_all_of():
     assert facts_from(config({"any_of": ["jwt", {"all_of": ["appcode", "digest"]}]}), 1).has_digest
     assert not facts_from(config({"any_of": ["jwt", "appcode"]}), 1).has_digest
     assert facts_from(config("jwt"), 1).bound_ports == {1}
+
+
+def test_the_doctor_knows_how_large_a_message_the_service_takes():
+    assert ServiceFacts().max_message_bytes == MAX_MESSAGE_BYTES
