@@ -54,6 +54,8 @@ vectors: $(READY) ## write the signature vectors for client teams anew
 lock: ## pin the dependencies anew (needs uv)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
 	    --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast \
+	    --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
 
 format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

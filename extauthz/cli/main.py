@@ -3,7 +3,7 @@
 import typer
 
 import extauthz
-from extauthz.cli import call, check_config, reasons, schema, serve
+from extauthz.cli import call, check_config, doctor, reasons, schema, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,7 @@ app.command("check-config")(check_config.check_config)
 app.command("call")(call.call)
 app.command("schema")(schema.schema)
 app.command("reasons")(reasons.reasons)
+app.command("doctor")(doctor.doctor)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,55 @@
+"""The examination: the parts of a file against every rule of the registry."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from extauthz.doctor import cluster_rules, filter_rules, listener_rules, route_rules, timing_rules
+from extauthz.doctor.envoy import is_envoy, read_envoy
+from extauthz.doctor.file import UnreadableError
+from extauthz.doctor.finding import Finding, Rule, Severity
+from extauthz.doctor.material import Material, Path
+from extauthz.doctor.mesh import read_resources
+from extauthz.doctor.service import ServiceFacts
+
+RULES: Final[tuple[Rule, ...]] = (
+    *filter_rules.RULES,
+    *listener_rules.RULES,
+    *route_rules.RULES,
+    *timing_rules.RULES,
+    *cluster_rules.RULES,
+)
+"""Everything that the doctor looks for."""
+
+
+def examine(documents: list[Any], service: ServiceFacts, ignore: Iterable[str] = ()) -> list[Finding]:
+    """Examine the documents of one file: errors first, then in the order of the registry.
+
+    Raises UnreadableError when there is nothing in them that the doctor knows.
+    """
+    material = gather(documents)
+    if not material:
+        raise UnreadableError(
+            "nothing to examine: no Envoy bootstrap or config dump with an HttpConnectionManager, no Istio extension "
+            "provider or CUSTOM AuthorizationPolicy, no Envoy Gateway SecurityPolicy with extAuth.grpc"
+        )
+    left_out = set(ignore)
+    found = [
+        Finding(rule, spot) for rule in RULES if rule.id not in left_out for spot in rule.examine(material, service)
+    ]
+    return sorted(found, key=lambda finding: finding.rule.severity is not Severity.ERROR)
+
+
+def gather(documents: list[Any]) -> Material:
+    """Cut the documents into the parts that the rules look at. Paths begin with the document's position."""
+    material = Material()
+    resources: list[tuple[Path, Any]] = []
+    for index, document in enumerate(documents):
+        if is_envoy(document):
+            read_envoy(document, (index,), material)
+        elif isinstance(document, dict) and document.get("kind") == "List":
+            items = document.get("items")
+            resources.extend(((index, "items", number), item) for number, item in enumerate(items or []))
+        else:
+            resources.append(((index,), document))
+    read_resources(resources, material)
+    return material

@@ -1,0 +1,66 @@
+"""What the doctor may know about the service that Envoy asks, from its configuration file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from extauthz.config.schema import AnyOf, Auth, ConfigFile, JwtEntry
+from extauthz.domain.api import AuthMethod
+from extauthz.domain.request import Network
+from extauthz.domain.settings import IdentityFact
+
+_IDENTITY: Final = frozenset(IdentityFact) - {IdentityFact.REQUEST_ID}
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """Facts about the service. The defaults stand for a service whose configuration was not shown."""
+
+    has_digest: bool = True
+    """Whether any API accepts signed requests: those need the body. Unknown counts as yes."""
+    identity_headers: frozenset[str] = frozenset({"x-ca-app-id", "x-ca-network"})
+    """Lower-case names of the headers by which upstreams know the caller."""
+    bound_ports: frozenset[int] = frozenset()
+    """Ports of our listeners that are bound to a network by the configuration."""
+    port_networks: frozenset[int] = frozenset()
+    """Ports of Envoy's listeners that the configuration maps to a network."""
+    workers: int = 1
+    """Processes that answer checks: each should be an endpoint of its own."""
+    max_message_bytes: int = 8 * 1024 * 1024
+    """The largest CheckRequest that the service takes."""
+
+
+def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
+    """What a configuration file tells. ``workers`` is the number of processes that answer checks."""
+    identity = {name.lower() for name, fact in file.identity_headers.items() if fact in _IDENTITY}
+    claims = {
+        header.lower()
+        for plugin in file.plugins
+        if isinstance(plugin, JwtEntry)
+        for header in plugin.claim_headers.values()
+    }
+    return ServiceFacts(
+        has_digest=any(AuthMethod.DIGEST in _methods(auth) for api in file.apis for auth in api.auth.values()),
+        identity_headers=frozenset(identity | claims),
+        bound_ports=frozenset(_port(listen.address) for listen in file.listen if listen.network is not None),
+        port_networks=frozenset(file.port_networks),
+        workers=workers,
+    )
+
+
+def networks() -> frozenset[str]:
+    """The words that a listener may be marked with."""
+    return frozenset(network.value for network in Network)
+
+
+def _methods(auth: Auth) -> Iterator[AuthMethod]:
+    if isinstance(auth, AuthMethod):
+        yield auth
+        return
+    for part in auth.any_of if isinstance(auth, AnyOf) else auth.all_of:
+        yield from _methods(part)
+
+
+def _port(address: str) -> int:
+    _, _, port = address.rpartition(":")
+    return int(port) if port.isdigit() else 0

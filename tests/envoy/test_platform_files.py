@@ -1,0 +1,225 @@
+"""What we ship for the platforms, before the real Envoy: bootstraps, patches, dashboard and alert rules."""
+
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from demo.keys import make_keys
+from demo.stack import ROOT, Stack, envoy_binary, free_ports
+from extauthz.client.httpx_auth import SignedAuth
+from extauthz.client.signer import Credentials
+from extauthz.config.schema import ConfigFile
+from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
+from extauthz.doctor.material import merged
+from tests.unit.deploy.promql import grouped, parse, selectors
+from tests.unit.doctor.seeds import cluster, ext_authz, good, manager, resource
+
+BOOTSTRAPS = [file for file in sorted((ROOT / "envoy").glob("*.yaml")) if "static_resources:" in file.read_text()]
+SCRAPE_LABELS = {"instance", "job", "le"}
+
+
+def validate(file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Have Envoy check a bootstrap; relative paths in it are below ``folder``."""
+    (folder / ".demo").mkdir(exist_ok=True)  # where the demo's Envoy logs
+    command = [envoy_binary(), "--mode", "validate", "-c", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def validate_documents(folder: Path, documents: list[Any]) -> subprocess.CompletedProcess[str]:
+    file = folder / "envoy.json"
+    file.write_text(json.dumps(documents[0]))
+    return validate(file, folder)
+
+
+@pytest.mark.parametrize("file", BOOTSTRAPS, ids=lambda file: file.name)
+def test_envoy_accepts_every_bootstrap_that_we_ship(file: Path, tmp_path: Path):
+    result = validate(file, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "OK" in result.stdout
+    assert "deprecated" not in result.stderr.lower()
+
+
+def test_the_patches_for_istio_are_fields_that_envoy_knows(tmp_path: Path):
+    documents = good("static.yaml")
+    targets = {"HTTP_FILTER": ext_authz(documents), "NETWORK_FILTER": manager(documents)}
+    for patch in resource(good("istio.yaml"), "EnvoyFilter")["spec"]["configPatches"]:
+        config = patch["patch"]["value"]["typed_config"]
+        target = targets[patch["applyTo"]]
+        assert config["@type"] == target["@type"]
+        target.update(merged(target, config))
+    result = validate_documents(tmp_path, documents)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_patches_for_envoy_gateway_are_fields_that_envoy_knows(tmp_path: Path):
+    documents = good("static.yaml")
+    patches = [one for one in good("envoy-gateway.yaml") if one["kind"] == "EnvoyPatchPolicy"]
+    assert [one["spec"]["targetRef"]["name"] for one in patches] == ["internet", "vpc"]
+    for policy in patches:
+        for patch in policy["spec"]["jsonPatches"]:
+            value = patch["operation"]["value"]
+            for key in reversed(patch["operation"]["path"].strip("/").split("/")):
+                value = {key: value}
+            ext_authz(documents).update(merged(ext_authz(documents), value))
+    result = validate_documents(tmp_path, documents)
+    assert result.returncode == 0, result.stderr
+
+
+def test_envoys_validation_bites(tmp_path: Path):
+    documents = good("static.yaml")
+    ext_authz(documents)["encode_raw_header"] = True
+    assert validate_documents(tmp_path, documents).returncode != 0
+
+
+def test_what_we_ship_for_kubernetes_fits_what_we_ship_for_istio_and_envoy_gateway():
+    config_map = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "configmap.yaml").read_text())
+    config = ConfigFile.model_validate(yaml.safe_load(config_map["data"]["extauthz.yaml"]))
+    for name in ("istio.yaml", "envoy-gateway.yaml"):
+        documents = Documents((ROOT / "envoy" / name).read_text()).documents
+        assert examine(documents, facts_from(config, workers=1)) == []
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The production bootstrap with the demo's service behind it, on loopback."""
+    folder = tmp_path_factory.mktemp("static")
+    (folder / ".demo").mkdir()
+    make_keys(folder)
+    documents = good("static.yaml")
+    for listener in documents[0]["static_resources"]["listeners"]:
+        listener["address"]["socket_address"]["address"] = "127.0.0.1"
+    cluster(documents)["load_assignment"]["endpoints"][0]["lb_endpoints"].pop()  # one process is enough here
+    running = Stack(folder, free_ports(), documents[0], concurrency=1)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client() as client:
+        yield client
+
+
+SIGNED = SignedAuth(Credentials("demo-app-key-0001", "demo-app-secret-0001"))
+
+
+def test_the_production_bootstrap_lets_a_signed_request_pass_and_no_other(stack: Stack, client: httpx.Client):
+    url = stack.url("internet", "/v1/orders")
+    assert client.get(url, auth=SIGNED).status_code == 200
+    assert client.get(url).status_code in (400, 401, 403)
+    assert client.post(url, auth=SIGNED, content=b"\xff\x00binary").status_code == 200
+
+
+def test_the_production_bootstrap_keeps_the_networks_apart(stack: Stack, client: httpx.Client):
+    code = {"Authorization": "APPCODE demo-app-code-0001"}
+    assert client.get(stack.url("vpc", "/internal/report"), headers=code).status_code == 200
+    assert client.get(stack.url("internet", "/internal/report"), headers=code).status_code == 403
+
+
+def test_the_production_bootstrap_answers_the_load_balancer_without_asking(stack: Stack, client: httpx.Client):
+    answer = client.get(stack.url("internet", "/-/healthz"))
+    assert answer.status_code == 200
+    assert "x-ca-request-id" not in answer.headers
+    assert client.get(stack.url("internet", "/-/healthz/x")).status_code == 404
+    assert "x-ca-error-code" in client.get(stack.url("internet", "/-/healthz/x")).headers
+
+
+def test_the_production_bootstrap_refuses_encoded_slashes_and_upgrades(stack: Stack, client: httpx.Client):
+    assert client.get(stack.url("internet", "/public%2Fping")).status_code == 400
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert client.get(stack.url("internet", "/public/ping"), headers=upgrade).status_code == 403
+
+
+def test_the_doctor_reads_what_the_admin_page_of_a_running_envoy_shows(stack: Stack):
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports.envoy_admin}/config_dump") as answer:
+        text = answer.read().decode()
+    assert examine(Documents(text).documents, ServiceFacts()) == []
+    worse = text.replace('"with_request_body"', '"without_request_body"')
+    findings = examine(Documents(worse).documents, ServiceFacts())
+    assert [finding.rule.id for finding in findings] == ["body-missing", "body-missing"]
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Every PromQL expression that we ship, with the name of where it stands."""
+    dashboard = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus-alerts.yaml").read_text())
+    shown = [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel["targets"]]
+    return shown + [(rule["alert"], rule["expr"]) for group in rules["groups"] for rule in group["rules"]]
+
+
+@pytest.fixture(scope="module")
+def scraped(stack: Stack, client: httpx.Client) -> dict[str, set[str]]:
+    """Metric names that the running service and the running Envoy show, each with its labels."""
+    client.get(stack.url("internet", "/v1/orders"), auth=SIGNED)
+    client.get(stack.url("internet", "/v1/orders"))
+    found: dict[str, set[str]] = {}
+    for port, path in ((stack.ports.operations, "/metrics"), (stack.ports.envoy_admin, "/stats/prometheus")):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            text = answer.read().decode()
+        for family in text_string_to_metric_families(text):
+            if family.type == "counter":
+                found.setdefault(f"{family.name}_total", set())
+            found.setdefault(family.name, set())
+            for sample in family.samples:
+                found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+@pytest.mark.parametrize(("where", "expression"), expressions())
+def test_dashboard_and_alerts_read_metrics_and_labels_that_exist(
+    where: str, expression: str, scraped: dict[str, set[str]]
+):
+    tree = parse(expression)
+    read = list(selectors(tree))
+    assert read
+    for one in read:
+        assert one.name in scraped, one.name
+        named = {matcher.name for matcher in one.matchers.matchers}
+        assert named <= scraped[one.name] | SCRAPE_LABELS or not scraped[one.name]
+    for labels, names in grouped(tree):
+        known = set().union(*(scraped[name] for name in names))
+        assert labels <= known | SCRAPE_LABELS or not known
+
+
+def test_every_reason_that_an_alert_names_is_in_the_catalogue():
+    from extauthz.domain.reason import CATALOGUE
+
+    named = {
+        reason
+        for _, expression in expressions()
+        for one in selectors(parse(expression))
+        for matcher in one.matchers.matchers
+        if matcher.name == "reason"
+        for reason in matcher.value.split("|")
+    }
+    assert "internal_error" in named
+    assert named <= set(CATALOGUE)
+
+
+def test_every_alert_says_how_bad_it_is_and_what_it_means():
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus-alerts.yaml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"]]
+    assert len({rule["alert"] for rule in alerts}) == len(alerts)
+    assert all(rule["labels"]["severity"] in ("critical", "warning") for rule in alerts)
+    assert all(rule["annotations"]["summary"] for rule in alerts)
+
+
+def test_the_panels_of_the_dashboard_do_not_overlap():
+    dashboard = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in dashboard["panels"])
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24

@@ -1,0 +1,220 @@
+"""Every finding, one by one: seeded into a good file it is found, and nothing else is."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from extauthz.doctor import RULES, Documents, ServiceFacts, Severity, examine
+from tests.unit.doctor.seeds import ROOT, SEEDS, TWO_WORKERS, cluster, ext_authz, good, host, manager
+
+SHIPPED = sorted((ROOT / "envoy").glob("*.yaml"))
+ERRORS = {rule.id for rule in RULES if rule.severity is Severity.ERROR}
+
+
+def found(documents: list, service: ServiceFacts = TWO_WORKERS) -> set[str]:
+    return {finding.rule.id for finding in examine(documents, service)}
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_the_doctor_has_nothing_to_say_about_a_configuration_that_we_ship(file: Path):
+    assert examine(Documents(file.read_text()).documents, ServiceFacts()) == []
+
+
+def test_every_finding_can_be_reached_and_no_seed_is_left_without_one():
+    assert [rule.id for rule in RULES if rule.id not in SEEDS] == []
+    assert set(SEEDS) == {rule.id for rule in RULES}
+    assert len({rule.id for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize("finding", SEEDS)
+def test_a_seeded_mistake_is_found_and_nothing_else(finding: str):
+    name, change, also = SEEDS[finding]
+    documents = good(name)
+    change(documents)
+    assert found(documents) == {finding} | also
+
+
+@pytest.mark.parametrize("finding", SEEDS)
+def test_a_finding_names_a_place_in_the_file_a_reason_and_a_cure(finding: str):
+    name, change, _ = SEEDS[finding]
+    documents = good(name)
+    change(documents)
+    text = yaml.safe_dump_all(documents)
+    read = Documents(text)
+    for one in examine(read.documents, TWO_WORKERS):
+        node = read.documents[one.spot.path[0]]
+        for key in one.spot.path[1:-1]:  # the last part may be what is missing
+            node = node.get(key, {}) if isinstance(node, dict) else node[key]
+        assert 1 <= read.line(one.spot.path) <= text.count("\n")
+        assert len(one.rule.why) > 40
+        assert one.rule.instead
+
+
+@pytest.mark.parametrize("camel", [False, True], ids=["snake_case", "lowerCamelCase"])
+def test_json_and_both_spellings_of_field_names_are_read(camel: bool):
+    documents = good("static.yaml")
+    ext_authz(documents)["failure_mode_allow"] = True
+    if camel:
+        ext_authz(documents)["failureModeAllow"] = ext_authz(documents).pop("failure_mode_allow")
+        manager(documents)["httpFilters"] = manager(documents).pop("http_filters")
+    assert found(documents) == {"fails-open"}
+
+
+def test_a_filter_that_two_listeners_share_by_an_anchor_is_reported_for_both():
+    text = (ROOT / "envoy" / "static.yaml").read_text().replace("failure_mode_allow: false", "failure_mode_allow: true")
+    findings = examine(Documents(text).documents, TWO_WORKERS)
+    listeners = [finding.spot.path[:4] for finding in findings]
+    assert listeners == [(0, "static_resources", "listeners", 0), (0, "static_resources", "listeners", 1)]
+
+
+@pytest.mark.parametrize("finding", ["body-missing", "body-limit-small", "body-as-text", "path-normalized"])
+def test_without_apis_that_take_signed_requests_the_body_does_not_matter(finding: str):
+    name, change, _ = SEEDS[finding]
+    documents = good(name)
+    change(documents)
+    assert found(documents, ServiceFacts(has_digest=False, workers=2)) == set()
+
+
+def test_a_network_that_the_services_own_port_tells_needs_no_marker():
+    documents = good("static.yaml")
+    del host(documents)["typed_per_filter_config"]
+    assert found(documents) == {"network-unmarked"}
+    assert found(documents, ServiceFacts(bound_ports=frozenset({9191, 9192}), workers=2)) == set()
+    assert found(documents, ServiceFacts(bound_ports=frozenset({9191}), workers=2)) == {"network-unmarked"}
+
+
+def test_a_network_that_envoys_port_tells_needs_no_marker():
+    documents = good("static.yaml")
+    del host(documents)["typed_per_filter_config"]
+    assert found(documents, ServiceFacts(port_networks=frozenset({8080}), workers=2)) == set()
+    assert found(documents, ServiceFacts(port_networks=frozenset({8081}), workers=2)) == {"network-unmarked"}
+
+
+def test_one_route_that_overwrites_the_network_with_an_unknown_word_is_found():
+    documents = good("static.yaml")
+    route = {"match": {"path": "/x"}, "route": {"cluster": "backend"}}
+    settings = {"check_settings": {"context_extensions": {"extauthz.network": "lan"}}}
+    host(documents)["routes"].insert(
+        0, {**route, "typed_per_filter_config": {"envoy.filters.http.ext_authz": settings}}
+    )
+    findings = examine(documents, TWO_WORKERS)
+    assert [(finding.rule.id, finding.spot.detail) for finding in findings] == [("network-unknown", "lan")]
+    assert "routes" in findings[0].spot.path
+
+
+def test_a_virtual_host_that_switches_ext_authz_off_covers_all_its_routes_but_not_one_that_asks_again():
+    documents = good("static.yaml")
+    config = host(documents)["typed_per_filter_config"]["envoy.filters.http.ext_authz"]
+    config.clear()
+    config["disabled"] = True
+    assert "route-unchecked" in found(documents)
+    settings = {"check_settings": {"context_extensions": {"extauthz.network": "internet"}}}
+    host(documents)["routes"][0]["typed_per_filter_config"] = {"envoy.filters.http.ext_authz": settings}
+    assert found(documents) == set()
+
+
+def test_a_catch_all_that_takes_only_some_requests_is_none():
+    documents = good("static.yaml")
+    host(documents)["routes"][-1]["match"]["headers"] = [{"name": "x", "present_match": True}]
+    assert found(documents) == {"no-catch-all"}
+
+
+def test_a_host_that_no_virtual_host_takes_is_found():
+    documents = good("static.yaml")
+    host(documents)["domains"] = ["api.example.com"]
+    assert found(documents) == {"no-catch-all"}
+
+
+def test_identity_headers_count_as_stripped_by_name_by_exact_match_or_by_prefix():
+    name, change, _ = SEEDS["route-unchecked"]
+    documents = good(name)
+    change(documents)
+    mutations = manager(documents)["early_header_mutation_extensions"][0]["typed_config"]["mutations"]
+    mutations[:] = [
+        {"remove_on_match": {"key_matcher": {"exact": "x-ca-app-id"}}},
+        {"remove_on_match": {"key_matcher": {"prefix": "x-ca-net"}}},
+    ]
+    assert found(documents) == {"route-unchecked"}
+    claims = ServiceFacts(identity_headers=frozenset({"x-ca-app-id", "x-token-sub"}), workers=2)
+    assert found(documents, claims) == {"route-unchecked", "identity-headers-pass"}
+
+
+def test_a_cluster_whose_endpoints_come_from_dns_is_not_counted():
+    documents = good("static.yaml")
+    cluster(documents)["type"] = "STRICT_DNS"
+    assert found(documents, ServiceFacts(workers=8)) == set()
+
+
+def test_plain_text_is_fine_on_loopback_in_a_unix_socket_and_under_tls():
+    documents = good("static.yaml")
+    endpoints = cluster(documents)["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    endpoints[0]["endpoint"]["address"] = {"pipe": {"path": "/run/extauthz/1.sock"}}
+    endpoints[1]["endpoint"]["address"]["socket_address"]["address"] = "::1"
+    assert found(documents) == set()
+    endpoints[1]["endpoint"]["address"]["socket_address"]["address"] = "authz.internal"
+    assert found(documents) == {"plain-text"}
+    cluster(documents)["transport_socket"] = {"name": "envoy.transport_sockets.tls"}
+    assert found(documents) == set()
+
+
+def test_retries_without_a_longest_interval_have_ten_times_the_base():
+    documents = good("static.yaml")
+    ext_authz(documents)["grpc_service"]["retry_policy"]["retry_back_off"] = {"base_interval": "0.005s"}
+    assert found(documents) == {"retry-max-interval-short"}  # 50 ms for each try
+    ext_authz(documents)["grpc_service"]["retry_policy"]["retry_back_off"] = {"base_interval": "0.04s"}
+    assert found(documents) == set()
+
+
+def test_what_a_control_plane_sends_is_said_to_be_unseen():
+    bootstrap = {"dynamic_resources": {"lds_config": {"path_config_source": {"path": "/x"}}}}
+    assert found([bootstrap]) == {"not-in-this-file"}
+    documents = good("static.yaml")
+    del manager(documents)["route_config"]
+    manager(documents)["rds"] = {"route_config_name": "routes"}
+    assert found(documents) == {"not-in-this-file"}
+
+
+def dump(documents: list) -> list:
+    """What the admin page of an Envoy would show that got this bootstrap's parts from a control plane."""
+    resources = documents[0]["static_resources"]
+    routes = []
+    for listener in resources["listeners"]:
+        config = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        routes.append(config.pop("route_config"))
+        config["rds"] = {"route_config_name": routes[-1]["name"], "config_source": {"ads": {}}}
+    return [
+        {
+            "configs": [
+                {"dynamic_listeners": [{"active_state": {"listener": one}} for one in resources["listeners"]]},
+                {"dynamic_active_clusters": [{"cluster": one} for one in resources["clusters"]]},
+                {"dynamic_route_configs": [{"route_config": one} for one in routes]},
+            ]
+        }
+    ]
+
+
+def test_the_dump_of_an_envoy_behind_a_control_plane_is_examined_routes_by_name():
+    assert found(dump(good("static.yaml"))) == set()
+
+
+@pytest.mark.parametrize("finding", [name for name, (file, _, _) in SEEDS.items() if file == "static.yaml"])
+def test_a_seeded_mistake_is_found_in_a_dump_too(finding: str):
+    documents = good("static.yaml")
+    SEEDS[finding][1](documents)
+    assert found(dump(documents)) == {finding} | SEEDS[finding][2]
+
+
+def test_a_route_that_the_dump_does_not_hold_is_said_to_be_unseen():
+    documents = dump(good("static.yaml"))
+    documents[0]["configs"][2]["dynamic_route_configs"].pop()
+    assert found(documents) == {"not-in-this-file"}
+
+
+def test_errors_come_first():
+    documents = good("static.yaml")
+    del ext_authz(documents)["encode_raw_headers"]
+    manager(documents)["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+    assert [finding.rule.id for finding in examine(documents, TWO_WORKERS)] == ["upgrades-on", "headers-joined"]
+    assert "upgrades-on" in ERRORS
+    assert "headers-joined" not in ERRORS

@@ -1,0 +1,105 @@
+"""The user's file: what can be read, what cannot, and what the service's own configuration tells."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from extauthz.config.schema import ConfigFile
+from extauthz.doctor import Documents, ServiceFacts, UnreadableError, examine, facts_from, read
+from extauthz.doctor.duration import seconds
+from extauthz.serve.transports import MAX_MESSAGE_BYTES
+from tests.unit.doctor.seeds import ROOT, good
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.5s", 0.5),
+        ("500ms", 0.5),
+        ("1m30s", 90.0),
+        ("0s", 0.0),
+        ("2h", 7200.0),
+        ({"seconds": 1, "nanos": 500000000}, 1.5),
+        ("5", None),
+        ("", None),
+        ("fast", None),
+        (None, None),
+        (5, None),
+        ({"seconds": "x"}, None),
+    ],
+)
+def test_durations_are_read_as_envoy_and_kubernetes_write_them(text: object, expected: float | None):
+    assert seconds(text) == expected
+
+
+def test_a_json_file_is_read_with_tabs_too():
+    text = json.dumps(good("static.yaml")[0], indent="\t")
+    assert examine(Documents(text).documents, ServiceFacts(workers=2)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "\x00", "{", "a: b: c", "&a [*a]", "- &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
+        f"- &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 9)}]" for n in range(9)
+    )],
+    ids=["open list", "control character", "open mapping", "two colons", "cycle", "alias bomb"],
+)  # fmt: skip
+def test_a_file_that_is_no_yaml_or_never_ends_is_refused(text: str):
+    with pytest.raises(UnreadableError):
+        Documents(text)
+
+
+@pytest.mark.parametrize("text", ["", "a: 1", "[]", "kind: Deployment", "static_resources: {}", "static_resources: 3"])
+def test_a_file_with_nothing_to_examine_is_not_called_clean(text: str):
+    with pytest.raises(UnreadableError, match="nothing to examine"):
+        examine(Documents(text).documents, ServiceFacts())
+
+
+@pytest.mark.parametrize("broken", [3, "x", None, [], {}, [3], ["x"], {"a": 1}, True])
+@pytest.mark.parametrize("key", ["http_filters", "route_config", "upgrade_configs", "early_header_mutation_extensions"])
+def test_a_part_of_the_wrong_shape_stops_no_examination(key: str, broken: object):
+    documents = good("static.yaml")
+    chain = documents[0]["static_resources"]["listeners"][0]["filter_chains"][0]
+    chain["filters"][0]["typed_config"][key] = broken
+    examine(documents, ServiceFacts())
+
+
+def test_a_file_that_is_missing_or_not_text_says_so(tmp_path: Path):
+    with pytest.raises(UnreadableError, match="No such file"):
+        read(tmp_path / "missing.yaml")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UnreadableError, match="UTF-8"):
+        read(tmp_path / "binary")
+
+
+def test_the_line_of_a_finding_is_the_line_in_the_file():
+    text = (ROOT / "envoy" / "static.yaml").read_text().replace("failure_mode_allow: false", "failure_mode_allow: true")
+    documents = Documents(text)
+    (first, _) = examine(documents.documents, ServiceFacts())
+    assert text.splitlines()[documents.line(first.spot.path) - 1].strip().startswith("failure_mode_allow: true")
+
+
+def test_the_services_configuration_tells_its_methods_headers_and_ports():
+    demo = ConfigFile.model_validate(yaml.safe_load((ROOT / "demo" / "extauthz.yaml").read_text()))
+    facts = facts_from(demo, workers=3)
+    assert facts.has_digest
+    assert facts.identity_headers == {"x-ca-app-id", "x-ca-network", "x-token-sub"}
+    assert facts.bound_ports == set()
+    assert facts.workers == 3
+
+
+def test_digest_is_found_inside_any_of_and_all_of():
+    def config(auth: object) -> ConfigFile:
+        api = {"id": "a", "group": "g", "methods": ["GET"], "path": "/a", "auth": {"internet": auth}}
+        listen = [{"address": "127.0.0.1:1", "network": "vpc"}]
+        return ConfigFile.model_validate({"listen": listen, "groups": [{"id": "g", "domains": ["*"]}], "apis": [api]})
+
+    assert facts_from(config({"any_of": ["jwt", {"all_of": ["appcode", "digest"]}]}), 1).has_digest
+    assert not facts_from(config({"any_of": ["jwt", "appcode"]}), 1).has_digest
+    assert facts_from(config("jwt"), 1).bound_ports == {1}
+
+
+def test_the_doctor_knows_how_large_a_message_the_service_takes():
+    assert ServiceFacts().max_message_bytes == MAX_MESSAGE_BYTES
