@@ -100,9 +100,6 @@ class _Builder:
             settings=Settings(
                 errors=_error_settings(self._file.errors),
                 identity_headers=tuple((name.lower(), fact) for name, fact in self._file.identity_headers.items()),
-                claim_headers=frozenset(
-                    entry.header for plugin in self._jwt.values() for entry in plugin.claim_headers
-                ),
                 port_networks=dict(self._file.port_networks),
                 trust_external_address=self._file.client_address.source != "peer",
             ),

@@ -1,7 +1,7 @@
 """The snapshot: one immutable revision of everything that a check may read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from extauthz.domain.api import Api
 from extauthz.domain.app import App, Grant, KeyPair
@@ -39,10 +39,11 @@ def build_snapshot(
 ) -> Snapshot:
     """Index validated parts. ``app_codes`` come as hashes. Raises RouteConflict."""
     by_id = {api.id: api for api in apis}
+    claim_headers = {entry.header for api in by_id.values() if api.jwt for entry in api.jwt.claim_headers}
     return Snapshot(
         revision=revision,
         built_at_ms=built_at_ms,
-        settings=settings,
+        settings=replace(settings, claim_headers=frozenset(claim_headers)),
         apis=by_id,
         routes=RouteTable(by_id.values()),
         keys={pair.app_key.encode(): pair for pair in key_pairs},
