@@ -286,3 +286,30 @@ def test_a_reload_changes_what_the_next_check_reads():
     serving.current = type(before).of(demo()[0])
     assert serving.current is not before
     assert answer(check_request(), serving).status.code == 0
+
+
+def test_no_caller_gets_the_answer_of_another():
+    """Answers are remembered for all checks of a kind; identity, request id and refusals must stay apart."""
+    serving = servicer()
+    for turn in range(3):
+        for sub in "alice", "bob", "x" * 300:
+            told = answer(
+                check_request(path="/web/profile", headers={"authorization": f"Bearer {token(sub=sub)}"}), serving
+            )
+            assert upstream(told)["x-token-sub"] == sub
+            assert "x-ca-app-id" in told.ok_response.headers_to_remove
+        for network in "vpc", "internet":
+            headers = signed_headers("/v1/orders", f"{network}-{turn}")
+            told = answer(check_request(path="/v1/orders", headers=headers, network=network), serving)
+            assert upstream(told)["x-ca-network"] == network
+            assert upstream(told)["x-ca-app-id"] == "demo-app"
+        for key in "demo-app-key-0002", "demo-app-key-0003", "unknown":
+            told = answer(check_request(path="/v1/orders", headers={"x-ca-key": key, "x-ca-signature": "AA"}), serving)
+            assert ("/v1/orders`" in error_header(told, "X-Ca-Error-Message")) is (key != "unknown")
+        told = answer(check_request(headers={"x_ca_app_id": "admin"}), serving)
+        assert "x_ca_app_id" in told.ok_response.headers_to_remove
+        assert "x_ca_app_id" not in answer(check_request(), serving).ok_response.headers_to_remove
+
+
+def upstream(response):
+    return {one.header.key: one.header.value for one in response.ok_response.headers}
