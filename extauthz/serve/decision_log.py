@@ -1,5 +1,6 @@
 """The decision log: one JSON line a decision, written off the path of the check, never with a credential in it."""
 
+import contextlib
 import json
 import queue
 import random
@@ -12,6 +13,7 @@ from extauthz.domain.decision import Allow, Decision
 from extauthz.domain.request import Request
 
 _CLOSE: Final = None
+_CLOSE_TIMEOUT_S: Final = 5
 
 
 class _Entry(NamedTuple):
@@ -56,19 +58,25 @@ class DecisionLog:
             self.dropped += 1
 
     def close(self) -> None:
-        """Write what is queued, wait at most five seconds, and close the file."""
-        self._entries.put(_CLOSE)
-        self._writer.join(timeout=5)
+        """Write what is queued, wait a few seconds at most, and close the file."""
+        with contextlib.suppress(queue.Full):  # a writer that hangs must not keep the process from ending
+            self._entries.put(_CLOSE, timeout=_CLOSE_TIMEOUT_S)
+        self._writer.join(timeout=_CLOSE_TIMEOUT_S)
         if self._output is not sys.stdout:
-            self._output.close()
+            with contextlib.suppress(OSError):
+                self._output.close()
 
     def _write(self) -> None:
         while (entry := self._entries.get()) is not _CLOSE:
-            line = json.dumps(describe(entry, self.revision), ensure_ascii=False, separators=(",", ":"))
-            self._output.write(line + "\n")
-            if self._entries.empty():
-                self._output.flush()
-        self._output.flush()
+            try:
+                line = json.dumps(describe(entry, self.revision), ensure_ascii=False, separators=(",", ":"))
+                self._output.write(line + "\n")
+                if self._entries.empty():
+                    self._output.flush()
+            except (OSError, ValueError):  # a full disk: lines are lost and counted, and the next one is tried
+                self.dropped += 1
+        with contextlib.suppress(OSError, ValueError):
+            self._output.flush()
 
 
 def describe(entry: _Entry, revision: str) -> dict[str, Any]:
