@@ -15,7 +15,7 @@ from extauthz.domain.decision import Allow
 from extauthz.domain.jwt import ClaimHeader, TokenPlace
 from extauthz.domain.request import Network
 from extauthz.domain.settings import Settings
-from tests.unit.auth.tokens import bearer, claims, encoded, plugin, private_key, public_jwk, signed_raw, token
+from tests.unit.auth.token_making import bearer, claims, encoded, plugin, private_key, public_jwk, signed_raw, token
 from tests.unit.building import JWT, NOW_MS, NOW_S, api, request, snapshot
 
 DAY_S = 24 * 3600

@@ -13,7 +13,7 @@ from extauthz.domain.decision import Allow
 from extauthz.domain.ip import IpControl
 from extauthz.domain.request import Network, Stage
 from extauthz.domain.settings import Settings
-from tests.unit.auth.tokens import bearer, plugin
+from tests.unit.auth.token_making import bearer, plugin
 from tests.unit.building import (
     APP,
     APP_CODE,

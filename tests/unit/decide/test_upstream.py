@@ -8,7 +8,7 @@ from extauthz.decide.pipeline import decide
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact, Settings
-from tests.unit.auth.tokens import bearer, plugin
+from tests.unit.auth.token_making import bearer, plugin
 from tests.unit.building import APP_CODE, CODE, JWT, NONE, NOW_MS, api, request, signed, snapshot
 
 IDENTITY = [name for name, _ in Settings().identity_headers]

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from extauthz.domain.jwt import KeyRefused, KeySet, read_key
-from tests.unit.auth.tokens import private_key, public_jwk
+from tests.unit.auth.token_making import private_key, public_jwk
 
 
 def k(length):
