@@ -19,7 +19,8 @@ from extauthz.domain.reason import CATALOGUE, SIGNATURE_MISMATCH
 from tests.unit.building import NOW_MS, api, from_vector, snapshot
 from vectors import generate
 
-SDK = json.loads((Path(__file__).parent / "vendor_sdk_vectors.json").read_text(encoding="utf-8"))
+DATA = Path(__file__).parent.parent.parent / "data" / "signature-vectors.json"
+SDK = json.loads(DATA.read_text(encoding="utf-8"))["vectors"]
 OURS = json.loads(generate.FILE.read_text(encoding="utf-8"))["vectors"]
 ALLOWED = [one for one in OURS if one["expect"] == "allow"]
 
@@ -103,7 +104,7 @@ def test_a_wrong_secret_is_told_the_string_that_the_vendor_would_tell(vector):
     assert isinstance(refusal, Refusal)
     assert refusal.reason is SIGNATURE_MISMATCH
     told = SIGNATURE_MISMATCH.vpc.message.replace("{fact}", refusal.fact)
-    assert told == vector["error_message_on_bad_secret"]
+    assert told == vector["message_when_wrong"]
 
 
 def test_the_shipped_vectors_are_current():
