@@ -32,6 +32,21 @@ demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=
 test: check $(READY) $(SDK) ## everything: linters, types, contracts, then all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+bench: $(READY) bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
+	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(READY) bench-tools ## the ratios that have to hold, under two minutes on two cores
+	$(BIN)/python -m bench --quick $(ARGS)
+
+bench-micro: $(READY) ## the decision and the servicer alone, with pytest-benchmark
+	$(BIN)/python -m pytest bench/micro $(ARGS)
+
+bench-tools:
+	@command -v h2load >/dev/null && command -v wrk >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    { apt-get install -qq -y nghttp2-client wrk || { apt-get update -qq && apt-get install -qq -y nghttp2-client wrk; }; } >/dev/null; \
+	else echo "bench needs h2load and wrk: sudo apt-get install nghttp2-client wrk (Fedora: nghttp2 wrk; macOS: brew install nghttp2 wrk)"; exit 1; fi
+
 check: $(READY) ## linters, types, import contracts, generated code current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -63,4 +78,4 @@ format: $(READY) ## let ruff format and mend what it can
 clean: ## remove what was built or downloaded
 	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis $(NODE)/node_modules
 
-.PHONY: help setup demo test check proto check-proto vectors lock format clean
+.PHONY: help setup demo test bench bench-quick bench-micro bench-tools check proto check-proto vectors lock format clean

@@ -1,0 +1,1 @@
+"""What produces every number that the project publishes: `make bench`, `make bench-quick`."""

@@ -1,0 +1,162 @@
+"""What is measured: the lanes of each comparison, built from servers and requests."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from bench import inprocess, requests
+from bench.distinct import ask_all
+from bench.envoy import requests_by_endpoint, start_envoy
+from bench.lanes import Lane
+from bench.load import Round, h2load, wrk
+from bench.servers import BOTH_CORES, Server, Servers
+from bench.world import HOST, SMALL, World
+from extauthz.domain.snapshot import Snapshot
+from extauthz.wire.servicer import Servicer
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One run: its servers, its secrets, and how long a turn is."""
+
+    servers: Servers
+    world: World
+    snapshot: Snapshot
+    servicer: Servicer
+    seconds: float
+
+    @classmethod
+    def open(cls, servers: Servers, seconds: float) -> "Bench":
+        """Prepare a run. The servicer in this process says what an answer should look like."""
+        snapshot = servers.world.snapshot(servers.folder)
+        return cls(servers, servers.world, snapshot, inprocess.make_servicer(snapshot), seconds)
+
+    @property
+    def folder(self) -> Path:
+        """Where this run keeps its files."""
+        return self.servers.folder
+
+    def expected_bytes(self, method: str) -> int:
+        """How long the right answer to this method is. Answers differ only in a request id of fixed length."""
+        return len(inprocess.answer_of(self.servicer, requests.check_request(self.world, method), method))
+
+    def constant(self, transport: str) -> Server:
+        """A server that gives every check the answer to the digest GET."""
+        payload = requests.check_request(self.world, requests.DIGEST_GET)
+        return self.servers.constant(transport, inprocess.answer_of(self.servicer, payload, requests.DIGEST_GET))
+
+    def straight(
+        self, server: Server, method: str, *, header_map: bool = True, rps: int = 0, answer: str = ""
+    ) -> Callable[[], Round]:
+        """A turn of h2load against a server. ``answer``: the method whose answer is expected, where it is another."""
+        length = self.expected_bytes(answer or method)
+
+        def turn() -> Round:
+            # Signed anew, because a long run outlives the fifteen minutes of a timestamp.
+            payload = requests.check_request(self.world, method, header_map=header_map)
+            if not answer:
+                ask_all(server.address, [payload], lambda given: inprocess.expect(given, method), server.cpu_s)
+            return h2load(server.address, payload, length, self.seconds, server.cpu_s, self.folder, rps)
+
+        return turn
+
+
+def method_lanes(
+    bench: Bench, transport: str, ours: Server, constant: Server, methods: tuple[str, ...], header_map: bool = True
+) -> Iterator[Lane]:
+    """Each method beside the constant answer to the very same request, on one transport."""
+    suffix = "" if header_map else "_headers"
+    for method in methods:
+        facts = {"transport": transport, "method": method, "header_map": header_map, "apps": SMALL, "apis": SMALL}
+        baseline = f"constant_{method}_{transport}{suffix}"
+        turn = bench.straight(constant, method, header_map=header_map, answer=requests.DIGEST_GET)
+        yield Lane(baseline, turn, facts={**facts, "server": "constant"}, rss_mib=constant.rss_mib)
+        turn = bench.straight(ours, method, header_map=header_map)
+        yield Lane(f"{method}_{transport}{suffix}", turn, baseline, {**facts, "server": "extauthz"}, ours.rss_mib)
+
+
+def variant_lane(bench: Bench, name: str, server: Server, baseline: str, method: str, **facts: Any) -> Lane:
+    """One method against a service that is set up in another way."""
+    about = {"transport": "native", "method": method, "header_map": True, "apps": SMALL, "apis": SMALL, **facts}
+    return Lane(name, bench.straight(server, method), baseline, {**about, "server": "extauthz"}, server.rss_mib)
+
+
+def distinct_lanes(bench: Bench, ours: Server, constant: Server, checks: int, turns: int) -> Iterator[Lane]:
+    """Checks that all differ: tokens never seen before, and the cost of recording nonces."""
+    numbers = count()
+    # Made beforehand: signing a token takes longer than checking it.
+    tokens = [[requests.make_token(bench.world, next(numbers)) for _ in range(checks)] for _ in range(turns)]
+
+    def turn(server: Server, make: Callable[[], list[bytes]], method: str) -> Callable[[], Round]:
+        return lambda: ask_all(server.address, make(), lambda answer: inprocess.expect(answer, method), server.cpu_s)
+
+    def unseen() -> list[bytes]:
+        return [requests.check_request(bench.world, requests.JWT, token=token) for token in tokens.pop()]
+
+    def signed() -> list[bytes]:
+        return [requests.check_request(bench.world, requests.DIGEST_GET) for _ in range(2 * checks)]
+
+    def with_nonces() -> list[bytes]:
+        return [
+            requests.check_request(bench.world, requests.DIGEST_GET, nonce=f"{next(numbers):036}")
+            for _ in range(2 * checks)
+        ]
+
+    facts = {"transport": "native", "load": "own driver, every check different"}
+    mine = {**facts, "server": "extauthz"}
+    yield Lane("distinct_constant", turn(constant, signed, requests.DIGEST_GET), facts={**facts, "server": "constant"})
+    yield Lane("distinct_digest", turn(ours, signed, requests.DIGEST_GET), "distinct_constant", mine)
+    yield Lane("distinct_digest_nonce", turn(ours, with_nonces, requests.DIGEST_GET), "distinct_digest", mine)
+    yield Lane("distinct_jwt_first_seen", turn(ours, unseen, requests.JWT), "distinct_constant", mine)
+
+
+def envoy_lanes(bench: Bench, ours: Server, constant: Server) -> Iterator[Lane]:
+    """A digest GET through one Envoy: asking us, asking the constant server, asking nobody."""
+    asked = {"extauthz": [ours.address], "constant": [constant.address], "nobody": []}
+    envoy, addresses = start_envoy(bench.servers, asked)
+
+    def turn(name: str, server: Server) -> Callable[[], Round]:
+        def run() -> Round:
+            request = requests.http_request(bench.world, requests.DIGEST_GET)
+            headers = {**request.headers, "Host": HOST}
+            return wrk(f"http://{addresses[name]}{request.path}", headers, bench.seconds, server.cpu_s)
+
+        return run
+
+    facts = {"load": "wrk through Envoy, digest GET"}
+    yield Lane("envoy_nobody", turn("nobody", envoy), facts={**facts, "server": "none"})
+    yield Lane("envoy_constant", turn("constant", constant), facts={**facts, "server": "constant"})
+    yield Lane("envoy_digest", turn("extauthz", ours), "envoy_constant", {**facts, "server": "extauthz"})
+
+
+def worker_lanes(bench: Bench, shares: dict[str, list[float]]) -> Iterator[Lane]:
+    """One worker and two behind an Envoy with two threads, everything on both cores: how throughput and load divide.
+
+    The share of each worker is what Envoy counts for each endpoint. It is added to ``shares`` under the lane's name.
+    """
+    for workers in (1, 2):
+        server, addresses = bench.servers.workers(workers)
+        name = f"workers_{workers}_digest"
+        envoy, listeners = start_envoy(bench.servers, {name: addresses}, concurrency=2, core=BOTH_CORES)
+        shares[name] = []
+        turn = _worker_turn(bench, server, envoy, listeners[name], shares[name])
+        facts = {"load": "wrk through Envoy, digest GET, both cores shared by all", "workers": workers}
+        baseline = "workers_1_digest" if workers > 1 else ""
+        yield Lane(name, turn, baseline, {**facts, "server": "extauthz"}, server.rss_mib)
+
+
+def _worker_turn(
+    bench: Bench, server: Server, envoy: Server, listener: str, shares: list[float]
+) -> Callable[[], Round]:
+    def turn() -> Round:
+        request = requests.http_request(bench.world, requests.DIGEST_GET)
+        headers = {**request.headers, "Host": HOST}
+        before = requests_by_endpoint(envoy.address)
+        measured = wrk(f"http://{listener}{request.path}", headers, bench.seconds, server.cpu_s, core=BOTH_CORES)
+        asked = [after - before[endpoint] for endpoint, after in requests_by_endpoint(envoy.address).items()]
+        shares.extend(one / sum(asked) for one in asked)
+        return measured
+
+    return turn

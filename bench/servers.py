@@ -1,0 +1,198 @@
+"""The processes that are measured, each pinned to processor cores, and what they cost according to /proc."""
+
+import contextlib
+import inspect
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final
+
+from bench.world import SMALL, World
+from extauthz.cli.serve import serve
+
+ROOT: Final = Path(__file__).parent.parent
+SERVER_CORE: Final = "0"
+LOAD_CORE: Final = "1"
+BOTH_CORES: Final = "0,1"
+START_TIMEOUT_S: Final = 180.0
+_TICKS_S: Final = os.sysconf("SC_CLK_TCK")
+
+
+class StartFailed(Exception):
+    """A process that did not come up; the message shows the end of its output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process that answers checks."""
+
+    name: str
+    address: str
+    process: subprocess.Popen[bytes]
+
+    def pids(self) -> list[int]:
+        """The process and its children: the workers, where it has any."""
+        return [self.process.pid, *_children(self.process.pid)]
+
+    def cpu_s(self) -> float:
+        """Processor time used so far by the process, its threads and its children, in seconds."""
+        return sum(cpu_s(pid) for pid in self.pids())
+
+    def rss_mib(self) -> float:
+        """Resident memory of the process and its children, in MiB (pages that they share count more than once)."""
+        return sum(_rss_kib(pid) for pid in self.pids()) / 1024
+
+
+class Servers:
+    """Everything that one run started; ends all of it on the way out."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.folder = folder
+        self._started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+
+    def __enter__(self) -> "Servers":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process, _ in self._started:
+            process.terminate()
+        for process, log in self._started:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            log.close()
+
+    def constant(self, transport: str, answer: bytes, name: str = "constant", core: str = SERVER_CORE) -> Server:
+        """A server that always gives this answer."""
+        file = self.folder / f"{name}-{transport}.answer"
+        file.write_bytes(answer)
+        process, log = self.run(
+            f"{name}-{transport}", [sys.executable, "-m", "bench.constant", transport, str(file)], core
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not (line := log.read_text().partition("\n")[0]) or not log.read_text().endswith("\n"):
+            _give_up(name, process, log, deadline)
+        return Server(name, line, process)
+
+    def service(
+        self,
+        transport: str,
+        *,
+        name: str = "",
+        apps: int = SMALL,
+        apis: int = SMALL,
+        decision_log: str | None = None,
+        core: str = SERVER_CORE,
+    ) -> Server:
+        """Our service: `extauthz serve` for the small world, the same with a larger snapshot otherwise."""
+        name = name or f"service-{transport}-{apps}-{apis}"
+        address, operations = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        file = self.world.write(
+            self.folder, name, address=address, operations=operations, transport=transport, decision_log=decision_log
+        )
+        command = [sys.executable, "-m", "extauthz", "serve", "--config", str(file)]
+        if (apps, apis) != (SMALL, SMALL):
+            command = [sys.executable, "-m", "bench.large", str(file), str(apps), str(apis)]
+        process, log = self.run(name, command, core)
+        self.wait_ready(name, process, log, f"http://{operations}/readyz")
+        return Server(name, address, process)
+
+    def workers(self, count: int) -> tuple[Server, list[str]]:
+        """Our service with so many worker processes on both cores, and the address of each worker."""
+        name, port = f"workers-{count}", _free_ports(count)
+        operations = f"127.0.0.1:{free_port()}"
+        file = self.world.write(
+            self.folder, name, address=f"127.0.0.1:{port}", operations=operations, transport="auto", workers=count
+        )
+        command = [sys.executable, "-m", "extauthz", "serve", "--config", str(file), "--workers", str(count)]
+        process, log = self.run(name, command, BOTH_CORES)
+        self.wait_ready(name, process, log, f"http://{operations}/readyz")
+        # Each worker listens on a port of its own, counted from the configured one.
+        return Server(name, f"127.0.0.1:{port}", process), [f"127.0.0.1:{port + index}" for index in range(count)]
+
+    def run(self, name: str, command: list[str], core: str) -> tuple[subprocess.Popen[bytes], Path]:
+        """Start a command on the given cores; its output goes to a file."""
+        log = self.folder / f"{name}.log"
+        output = log.open("wb")
+        process = subprocess.Popen(
+            ["taskset", "-c", core, *command],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        )
+        self._started.append((process, output))
+        return process, log
+
+    def wait_ready(self, name: str, process: subprocess.Popen[bytes], log: Path, url: str) -> None:
+        """Wait until a URL answers 200. Raises StartFailed."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=1) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                pass
+            _give_up(name, process, log, deadline)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many neighbouring ports that were free a moment ago."""
+    while True:
+        first = free_port()
+        with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
+            for port in range(first + 1, first + count):
+                taken.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+
+
+def can_run_workers() -> bool:
+    """Whether `extauthz serve` knows ``--workers``."""
+    return "workers" in inspect.signature(serve).parameters
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used, all threads, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_S
+
+
+def _rss_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *_children(int(child))]
+    return found
+
+
+def _give_up(name: str, process: subprocess.Popen[bytes], log: Path, deadline: float) -> None:
+    if process.poll() is not None or time.monotonic() > deadline:
+        raise StartFailed(f"{name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+    time.sleep(0.05)
