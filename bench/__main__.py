@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="how long a turn of a lane takes")
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended on that way too
     report = Report("make bench-quick" if options.quick else "make bench")
     folder = Path(tempfile.mkdtemp(prefix="extauthz-bench-"))
     try:
@@ -61,6 +63,8 @@ def _measure(bench: Bench, report: Report, turns: int, quick: bool) -> None:
     report.results |= run_lanes(list(distinct_lanes(bench, ours, constant, 1500, few)), few, say)
     first_seen_rate = report.results["distinct_jwt_first_seen"].median("rate")
     report.ratios["jwt_first_seen_native_vs_rs256"] = first_seen_rate * report.values["rs256_verify_us"] / 1e6
+    in_pyjwt = first_seen_rate * report.values["rs256_in_pyjwt_us"] / 1e6
+    report.ratios["jwt_first_seen_native_vs_rs256_in_pyjwt"] = in_pyjwt
     report.ratios["digest_with_nonce_vs_without"] = _share(report, "distinct_digest_nonce", "distinct_digest")
     if can_run_workers():
         _workers(bench, report, turns, say)
@@ -81,6 +85,7 @@ def _in_process(bench: Bench, report: Report, tokens: int) -> None:
     ]
     unseen = report.values["servicer_jwt_first_seen_us"] = inprocess.first_seen_us(bench.snapshot, payloads)
     report.ratios["jwt_first_seen_servicer_vs_rs256"] = rs256 / unseen
+    report.ratios["jwt_first_seen_servicer_vs_rs256_in_pyjwt"] = report.values["rs256_in_pyjwt_us"] / unseen
     signed = [
         requests.check_request(bench.world, requests.DIGEST_GET, nonce=f"{number:036}") for number in range(2 * tokens)
     ]

@@ -112,7 +112,7 @@ def pyjwt_us(world: World) -> float:
 
 
 def _read(payload: bytes, snapshot: Snapshot) -> Request:
-    return read_request(pb.CheckRequest.FromString(payload), "0" * 36, None, snapshot.settings)
+    return read_request(pb.CheckRequest.FromString(payload), None, snapshot.settings)
 
 
 def _repeated_us(call: Callable[[], object]) -> float:

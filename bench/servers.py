@@ -17,9 +17,10 @@ from bench.world import SMALL, World
 from extauthz.cli.serve import serve
 
 ROOT: Final = Path(__file__).parent.parent
-SERVER_CORE: Final = "0"
-LOAD_CORE: Final = "1"
-BOTH_CORES: Final = "0,1"
+_CORES: Final = sorted(os.sched_getaffinity(0))
+SERVER_CORE: Final = str(_CORES[0])
+LOAD_CORE: Final = str(_CORES[1] if len(_CORES) > 1 else _CORES[0])
+BOTH_CORES: Final = f"{SERVER_CORE},{LOAD_CORE}"
 START_TIMEOUT_S: Final = 180.0
 _TICKS_S: Final = os.sysconf("SC_CLK_TCK")
 
@@ -187,8 +188,9 @@ def _rss_kib(pid: int) -> int:
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *_children(int(child))]
+        with contextlib.suppress(FileNotFoundError):  # it ended while we looked
+            for child in (task / "children").read_text().split():
+                found += [int(child), *_children(int(child))]
     return found
 
 
