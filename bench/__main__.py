@@ -1,6 +1,7 @@
 """``python -m bench``: measure, write bench/results/latest.{json,md,svg}, and print the ratios that have to hold."""
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -11,11 +12,11 @@ from pathlib import Path
 
 from bench import inprocess, requests
 from bench.counts import instructions_per_check
-from bench.lanes import Lane, run_lanes
+from bench.lanes import run_lanes
 from bench.load import NoResult, ToolMissing, require
 from bench.report import Report
-from bench.scenarios import Bench, distinct_lanes, envoy_lanes, method_lanes, variant_lane, worker_lanes
-from bench.servers import ROOT, Server, Servers, StartFailed, can_run_workers
+from bench.scenarios import Bench, distinct_lanes, envoy_lanes, method_lanes, open_loop_lane, variant_lane, worker_lanes
+from bench.servers import LOAD_CORE, ROOT, Server, Servers, StartFailed, can_run_workers
 from bench.world import World
 
 QUICK_METHODS = (requests.DIGEST_GET, requests.APP_CODE, requests.JWT)
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="how long a turn of a lane takes")
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
+    os.sched_setaffinity(0, {int(LOAD_CORE)})  # our own load driver runs in this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended on that way too
     report = Report("make bench-quick" if options.quick else "make bench")
     folder = Path(tempfile.mkdtemp(prefix="extauthz-bench-"))
@@ -43,6 +45,7 @@ def main() -> int:
         return 1
     finally:
         shutil.rmtree(folder)  # it holds the secrets of this run
+    report.note_limits()
     report.write(options.results)
     print((options.results / "latest.md").read_text())
     print("\n".join(report.lines()))
@@ -148,12 +151,12 @@ def _rest_of_the_matrix(
     say("decision log, and a fixed rate for latency")
     logging = bench.servers.service("native", name="logging", decision_log=str(bench.folder / "decisions.jsonl"))
     half = round(report.results[base].median("rate") / 2)
-    about = {"transport": "native", "method": requests.DIGEST_GET, "load": f"open loop, {half}/s", "server": "extauthz"}
-    turn = bench.straight(ours, requests.DIGEST_GET, rps=half)
     lanes = [
         variant_lane(bench, "digest_get_no_log", ours, "", requests.DIGEST_GET),
         variant_lane(bench, "digest_get_logged", logging, "digest_get_no_log", requests.DIGEST_GET, decision_log=True),
-        Lane("digest_get_open_loop", turn, "", about, ours.rss_mib),
+        open_loop_lane(bench, "digest_get_open_loop_half", ours, half),
+        open_loop_lane(bench, "digest_get_open_loop_1000", ours, 1000),
+        open_loop_lane(bench, "constant_open_loop_1000", constant, 1000),
     ]
     report.results |= run_lanes(lanes, turns, say)
     say("counting instructions")

@@ -2,9 +2,11 @@
 
 It writes frames that were made beforehand over one HTTP/2 connection, keeps a fixed number of checks in flight, and
 reads nothing but frame headers, so that one core of Python keeps up with the server: the lane against the constant
-answer shows how far. A closed loop, like h2load.
+answer shows how far. A closed loop, like h2load, unless a rate is asked for. h2load's own --rps sends in bursts that
+queue behind each other, so the latency at a fixed rate is measured here.
 """
 
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -28,9 +30,14 @@ def ask_all(
     messages: Sequence[bytes],
     judge: Callable[[bytes], None],
     cpu_s: Callable[[], float],
+    rate: float = 0,
 ) -> Round:
-    """Send every message once. Raises NoResult, and what ``judge`` raises about an answer that is wrong."""
-    connection = _Connection(address, messages)
+    """Send every message once. Raises NoResult, and what ``judge`` raises about an answer that is wrong.
+
+    ``rate``: so many a second whatever the server does (open loop). Latencies then count from the moment at which a
+    request was due, so that neither a stall of the server nor one of ours is left out.
+    """
+    connection = _Connection(address, messages, rate)
     before, started = cpu_s(), time.perf_counter()
     try:
         connection.run()
@@ -46,7 +53,7 @@ def ask_all(
 class _Connection:
     """One HTTP/2 connection, as much of it as a client with fixed requests needs."""
 
-    def __init__(self, address: str, messages: Sequence[bytes]) -> None:
+    def __init__(self, address: str, messages: Sequence[bytes], rate: float) -> None:
         host, _, port = address.rpartition(":")
         self.answers: list[bytes] = []
         self.times: dict[int, tuple[float, float]] = {}
@@ -54,6 +61,8 @@ class _Connection:
         self._socket = socket.create_connection((host, int(port)), timeout=20)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unread = b""
+        self._rate = rate
+        self._began = 0.0
         self._next = 0
         self._done = 0
         self._in_flight = 0
@@ -64,22 +73,36 @@ class _Connection:
         settings = _frame(_SETTINGS, 0, 0, b"\x00\x04" + _LARGE_WINDOW.to_bytes(4, "big"))
         self._socket.sendall(_PREFACE + settings + _frame(_WINDOW_UPDATE, 0, 0, _LARGE_WINDOW.to_bytes(4, "big")))
         with self._socket:
+            self._began = time.perf_counter()
             while self._done < len(self._frames):
                 self._send()
+                if self._rate and not self._readable_before_next():
+                    continue
                 received = self._socket.recv(262_144)
                 if not received:
                     raise NoResult("the server closed the connection")
                 self._read(received)
 
+    def _readable_before_next(self) -> bool:
+        """Wait for an answer, or until the next request is due."""
+        if self._next == len(self._frames):
+            return True
+        wait_s = max(0.0, self._due(self._next) - time.perf_counter())
+        return bool(select.select([self._socket], [], [], wait_s)[0])
+
+    def _due(self, number: int) -> float:
+        return self._began + number / self._rate
+
     def _send(self) -> None:
         out = []
         now = time.perf_counter()
-        while self._next < len(self._frames) and self._in_flight < IN_FLIGHT:
+        while self._next < len(self._frames):
             frames, size = self._frames[self._next]
-            if size > self._window:
+            due = self._due(self._next) if self._rate else now
+            if size > self._window or due > now or not (self._rate or self._in_flight < IN_FLIGHT):
                 break
             self._window -= size
-            self.times[2 * self._next + 1] = (now, 0.0)
+            self.times[2 * self._next + 1] = (due, 0.0)
             out.append(frames)
             self._next += 1
             self._in_flight += 1

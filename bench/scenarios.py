@@ -48,7 +48,7 @@ class Bench:
         return self.servers.constant(transport, inprocess.answer_of(self.servicer, payload, requests.DIGEST_GET))
 
     def straight(
-        self, server: Server, method: str, *, header_map: bool = True, rps: int = 0, answer: str = ""
+        self, server: Server, method: str, *, header_map: bool = True, answer: str = ""
     ) -> Callable[[], Round]:
         """A turn of h2load against a server. ``answer``: the method whose answer is expected, where it is another."""
         length = self.expected_bytes(answer or method)
@@ -58,7 +58,7 @@ class Bench:
             payload = requests.check_request(self.world, method, header_map=header_map)
             if not answer:
                 ask_all(server.address, [payload], lambda given: inprocess.expect(given, method), server.cpu_s)
-            return h2load(server.address, payload, length, self.seconds, server.cpu_s, self.folder, rps)
+            return h2load(server.address, payload, length, self.seconds, server.cpu_s, self.folder)
 
         return turn
 
@@ -110,6 +110,19 @@ def distinct_lanes(bench: Bench, ours: Server, constant: Server, checks: int, tu
     yield Lane("distinct_digest", turn(ours, signed, requests.DIGEST_GET), "distinct_constant", mine)
     yield Lane("distinct_digest_nonce", turn(ours, with_nonces, requests.DIGEST_GET), "distinct_digest", mine)
     yield Lane("distinct_jwt_first_seen", turn(ours, unseen, requests.JWT), "distinct_constant", mine)
+
+
+def open_loop_lane(bench: Bench, name: str, server: Server, rate: int, **facts: Any) -> Lane:
+    """A digest GET at a fixed rate: the lane to read for latency."""
+
+    def turn() -> Round:
+        payloads = [requests.check_request(bench.world, requests.DIGEST_GET)] * round(rate * bench.seconds)
+        return ask_all(
+            server.address, payloads, lambda answer: inprocess.expect(answer, requests.DIGEST_GET), server.cpu_s, rate
+        )
+
+    load = f"own driver, open loop, {rate}/s"
+    return Lane(name, turn, "", {"transport": "native", "load": load, **facts}, server.rss_mib)
 
 
 def envoy_lanes(bench: Bench, ours: Server, constant: Server) -> Iterator[Lane]:
