@@ -26,7 +26,7 @@ class Sdk:
             lines = (self.gateway.stack.folder / "decisions.jsonl").read_text().splitlines()
             return next((line for line in map(json.loads, reversed(lines)) if line["request_id"] == wanted), None)
 
-        return str(wait_for(search, "the decision").get("reading", "primary"))
+        return str(wait_for(search, "the decision")["reading"])
 
 
 @pytest.fixture

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.protobuf.struct_pb2 import Struct
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from demo.stack import Stack, free_ports
+from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Deny, Subject
 from extauthz.domain.reason import CATALOGUE
-from extauthz.domain.settings import ErrorSettings, Generation, Reveal
+from extauthz.domain.request import Network
+from extauthz.domain.settings import ErrorSettings, Generation, Reveal, Settings
+from extauthz.domain.snapshot import Snapshot, build_snapshot
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from extauthz.wire.response import check_response
-from extauthz.wire.servicer import CHECK_PATH, SERVICE
+from extauthz.wire.response import Responder
+from extauthz.wire.servicer import CHECK_PATH, SERVICE, Servicer
 from tests.gateway import Gateway, connection_manager, shipped_bootstrap
 
 PERMISSION_DENIED, UNAVAILABLE = 7, 14
@@ -111,29 +113,44 @@ def test_what_envoy_makes_of_an_answer(careless: tuple[Careless, Gateway], name:
     assert gateway.call("GET", "/internal/report", network="vpc").status == failing_open
 
 
+def snapshot(errors: ErrorSettings) -> Snapshot:
+    return build_snapshot("r", 0, Settings(errors), apis=[], key_pairs=[], app_codes=[], grants=[])
+
+
 @pytest.mark.parametrize("generation", Generation)
 @pytest.mark.parametrize("reveal", Reveal)
 @pytest.mark.parametrize("grpc_caller", [False, True])
 def test_no_reason_to_refuse_builds_an_answer_that_envoy_could_take_for_an_allow(
     generation: Generation, reveal: Reveal, grpc_caller: bool
 ):
-    errors = ErrorSettings(generation, reveal)
+    responder = Responder(snapshot(ErrorSettings(generation, reveal)), "0" * 36)
     for label, reason in CATALOGUE.items():
         for fact in ("", "x", "\r\n\0 \udcff 中" * 3000):
-            built = check_response(Deny(reason, Subject(), fact), errors, "ID", grpc_caller, Struct())
-            answer = pb.CheckResponse.FromString(built.SerializeToString())
+            built = responder.respond(Deny(reason, Subject(), fact), Network.INTERNET, "1" * 36, grpc_caller)
+            answer = pb.CheckResponse.FromString(built)
             assert answer.status.code != 0, label
             assert answer.WhichOneof("http_response") == "denied_response", label
             assert 400 <= answer.denied_response.status.code <= 599, label
             for option in answer.denied_response.headers:
-                assert option.header.value.isprintable() or not option.header.value.isascii(), label
-                assert not set(option.header.value) & set("\r\n\0"), label
+                assert not set(option.header.value) & {chr(code) for code in (*range(32), 127)}, label
 
 
-def test_what_is_no_decision_at_all_becomes_a_503(careless: tuple[Careless, Gateway]):
-    """Not only as a message: Envoy refuses it, also where it would fail open."""
+def test_a_fault_inside_the_service_is_a_503_where_envoy_would_fail_open(careless: tuple[Careless, Gateway]):
+    def broken_clock() -> int:
+        raise RuntimeError("with demo-app-secret-0001 in its message")
+
+    class Nobody:
+        def decided(self, *_: object) -> None:
+            pass
+
     service, gateway = careless
-    service.answer = check_response(None, ErrorSettings(), "ID", False).SerializeToString()  # type: ignore[arg-type]
+    servicer = Servicer(snapshot(ErrorSettings()), MemoryReplayStore(1), Nobody(), broken_clock)
+    http = pb.AttributeContext.HttpRequest(method="GET", path="/", host="x")
+    request = pb.AttributeContext.Request(http=http)
+    answer = servicer.check(pb.CheckRequest(attributes=pb.AttributeContext(request=request)).SerializeToString())
+    assert isinstance(answer, bytes)
+    service.answer = answer
     for network in ("internet", "vpc"):
-        answer = gateway.call("GET", "/public/ping", network=network)
-        assert (answer.status, answer.code) == (503, "X503BZ")
+        got = gateway.call("GET", "/public/ping", network=network)
+        assert (got.status, got.code) == (503, "X503BZ")
+        assert b"secret" not in got.head + got.body
