@@ -23,6 +23,7 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
     http = attributes.request.http
     context = dict(attributes.context_extensions)
     headers, repeated = read_headers(http)
+    headers["host"] = http.host.encode()  # Envoy knows it as :authority only; clients sign it by this name
     path, _, query = http.path.partition("?")
     body = http.raw_body or http.body.encode()
     port = attributes.destination.address.socket_address.port_value if settings.port_networks else 0

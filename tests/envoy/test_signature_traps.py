@@ -126,6 +126,13 @@ class TestSignedHeaders:
         answer = gateway.signed("GET", "/v1/orders", extra=[("X-N", other)], extra_signed=[("X-N", value)])
         assert gateway.reason(answer) == "signature_mismatch"
 
+    def test_a_signed_host_is_the_host_that_was_called(self, gateway: Gateway):
+        for host in ("Orders.example:8080", "127.0.0.1"):
+            assert gateway.signed("GET", "/v1/orders", host=host, extra_signed=[("Host", host)]).status == 200
+            for signed in ("other.example", "", host + "x"):
+                answer = gateway.signed("GET", "/v1/orders", host=host, extra_signed=[("Host", signed)])
+                assert gateway.reason(answer) == "signature_mismatch"
+
     def test_names_in_the_list_cannot_smuggle_lines_into_the_string(self, gateway: Gateway):
         signed = signed_headers("GET", "/v1/orders", extra_signed=[("/v1/orders?x", "1")])
         answer = gateway.call("GET", "/v1/orders", signed)

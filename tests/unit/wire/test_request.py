@@ -16,9 +16,21 @@ def read(message, binding=None, settings=None):
 
 @pytest.mark.parametrize("raw", [True, False])
 def test_both_forms_of_headers_and_body_read_alike(raw):
-    sent = read(check_request("POST", "/a", {"X-City": "杭州", "Accept": "*/*"}, "茶".encode(), raw=raw))
-    assert sent.headers == {"x-city": "杭州".encode(), "accept": b"*/*"}
+    message = check_request("POST", "/a", {"X-City": "杭州", "Accept": "*/*"}, "茶".encode(), raw=raw)
+    sent = read(message)
+    assert sent.headers == {
+        "x-city": "杭州".encode(),
+        "accept": b"*/*",
+        "host": message.attributes.request.http.host.encode(),
+    }
     assert sent.body == "茶".encode()
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_the_host_header_is_the_host_that_envoy_states_and_no_header_of_the_client(raw):
+    message = check_request(headers={"Host": "forged.example", "Accept": "*/*"}, raw=raw)
+    message.attributes.request.http.host = "Orders.example:8080"
+    assert read(message).headers["host"] == b"Orders.example:8080"
 
 
 def test_header_bytes_that_are_no_utf8_arrive_as_they_were():
@@ -38,7 +50,7 @@ def test_a_header_that_came_twice_is_noted_and_joined():
 def test_raw_headers_win_over_the_joined_map():
     message = check_request(headers={"x-ca-key": "raw"})
     message.attributes.request.http.headers["x-ca-key"] = "joined"
-    assert read(message).headers == {"x-ca-key": b"raw"}
+    assert read(message).headers["x-ca-key"] == b"raw"
 
 
 @pytest.mark.parametrize(
