@@ -18,7 +18,7 @@ from extauthz.domain.snapshot import Snapshot, build_snapshot
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.response import Responder
 from extauthz.wire.servicer import CHECK_PATH, SERVICE, Servicer
-from tests.gateway import Gateway, connection_manager, shipped_bootstrap
+from tests.gateway import Gateway, connection_manager, patient_bootstrap
 
 PERMISSION_DENIED, UNAVAILABLE = 7, 14
 
@@ -87,7 +87,7 @@ def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Careles
     checks.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     server.add_insecure_port(f"127.0.0.1:{ports.service}")
-    bootstrap = shipped_bootstrap()
+    bootstrap = patient_bootstrap()
     inside = connection_manager(bootstrap["static_resources"]["listeners"][1])
     inside["http_filters"] = [dict(entry) for entry in inside["http_filters"]]
     inside["http_filters"][0]["typed_config"] = {

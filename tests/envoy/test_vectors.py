@@ -13,8 +13,8 @@ from tests.gateway import (
     Answer,
     Gateway,
     connection_manager,
+    patient_bootstrap,
     running_gateway,
-    shipped_bootstrap,
     shipped_config,
     signed_headers,
 )
@@ -172,7 +172,7 @@ def vector_config(transport: str) -> dict[str, Any]:
 
 def bootstrap_without_api_names() -> dict[str, Any]:
     """The shipped Envoy, whose routes leave it to the service to find the API by host, method and path."""
-    bootstrap = shipped_bootstrap()
+    bootstrap = patient_bootstrap()
     for listener in bootstrap["static_resources"]["listeners"]:
         for host in connection_manager(listener)["route_config"]["virtual_hosts"]:
             host["routes"] = host["routes"][-1:]
