@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 from tests.gateway import CODE, Answer, Gateway, wait_for
 
@@ -29,10 +30,17 @@ def test_with_the_service_killed_every_call_gets_503_until_it_is_back(gateway: G
     assert [answer.status for answer in probes(gateway)] == [200, 200, 200, 400, 404]
 
 
+def all_threads_stopped(pid: int) -> bool:
+    """SIGSTOP reaches the threads of a busy process one after the other: one may still answer when kill returns."""
+    states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
+
+
 def test_with_the_service_frozen_a_call_gets_503_within_the_timeout(gateway: Gateway):
     pid = gateway.stack.pid("service")
     os.kill(pid, signal.SIGSTOP)
     try:
+        wait_for(lambda: all_threads_stopped(pid), "a frozen service")
         assert gateway.call("GET", "/public/ping").status == 503
         assert gateway.signed("GET", "/v1/orders", "vpc").status == 503
     finally:
