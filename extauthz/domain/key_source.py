@@ -12,7 +12,7 @@ MAX_RESPONSE_BYTES: Final = 262_144
 
 @dataclass(frozen=True, slots=True)
 class RemoteKeys:
-    """How a provider's key set is obtained. Every time is in seconds. Equal settings share one fetched set."""
+    """How a provider's key set is obtained. Every time is in seconds."""
 
     jwks_uri: str | None = None
     oidc_issuer: str | None = None

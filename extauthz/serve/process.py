@@ -13,6 +13,8 @@ from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
+from extauthz.serve.key_fetcher import KeyFetcher
+from extauthz.serve.key_metrics import KeyMetrics
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.operations import OperationsServer
 from extauthz.serve.transports import Health, Transport, choose_transport
@@ -48,7 +50,10 @@ class Service:
         metrics = CheckMetrics()
         self.servicer = Servicer(config.snapshot, self._store, Observers(metrics, self._decision_log), now_ms)
         state = StateMetrics(lambda: self.servicer.current.snapshot, self._store, lambda: self._decision_log.dropped)
-        self._operations = OperationsServer(file.operations, build_registry(metrics, state), self._readiness)
+        self._keys = KeyFetcher()
+        registry = build_registry(metrics, state)
+        registry.register(KeyMetrics(self._keys))
+        self._operations = OperationsServer(file.operations, registry, self._readiness)
         make = choose_transport(file.transport)
         self.transports: list[Transport] = [
             make(listen.address, listen.network, self.servicer, self._health) for listen in file.listen
@@ -66,6 +71,7 @@ class Service:
 
     async def start(self) -> None:
         """Open the ports; say that we are ready last of all."""
+        self._keys.follow(self.servicer.current.snapshot)
         for transport in self.transports:
             await transport.start()
         self._operations.start()
@@ -80,11 +86,17 @@ class Service:
         self._health.serving = False
         await asyncio.sleep(self._drain_s)
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
+        await self._keys.stop()
         self._operations.stop()
         self._decision_log.close()
 
     def _readiness(self) -> dict[str, Any]:
-        return {"ready": self._health.serving, "revision": self.servicer.current.snapshot.revision}
+        have_keys, plugins = self._keys.readiness()
+        return {
+            "ready": self._health.serving and have_keys,
+            "revision": self.servicer.current.snapshot.revision,
+            "jwt_plugins": plugins,
+        }
 
 
 def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
