@@ -179,6 +179,4 @@ def may_connect(address: str, allow_private: bool) -> bool:
             parsed = inner
     if parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
         return False
-    if parsed.is_global:
-        return True
-    return allow_private and (parsed.is_private or parsed.is_loopback)
+    return parsed.is_global or (allow_private and (parsed.is_loopback or not parsed.is_reserved))
