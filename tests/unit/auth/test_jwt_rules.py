@@ -11,7 +11,7 @@ from extauthz.domain.jwk import KeySet
 from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace
 from extauthz.domain.key_source import KeySource
 from extauthz.domain.request import Request
-from tests.unit.auth.tokens import EC_KEY, NOW_S, api, key_set, plugin, request, token
+from tests.unit.auth.one_api import EC_KEY, NOW_S, api, key_set, plugin, request, token
 
 COOKIE = {"place": TokenPlace.COOKIE, "parameter": "session"}
 QUERY = {"place": TokenPlace.QUERY, "parameter": "token"}

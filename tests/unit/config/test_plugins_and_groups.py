@@ -9,7 +9,7 @@ import yaml
 from extauthz.config import ConfigError, load
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.request import Network
-from tests.unit.auth.tokens import RSA_KEY, public_half
+from tests.unit.auth.one_api import RSA_KEY, public_half
 
 KEY = public_half(RSA_KEY)
 JWT: dict[str, Any] = {"id": "jwt", "type": "jwt", "jwk": KEY}

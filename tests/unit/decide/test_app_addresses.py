@@ -10,7 +10,7 @@ from extauthz.decide.pipeline import decide
 from extauthz.domain import reason
 from extauthz.domain.decision import Allow
 from extauthz.domain.snapshot import Snapshot
-from tests.unit.auth.tokens import request
+from tests.unit.auth.one_api import request
 
 CONFIG = {
     "listen": [{"address": "127.0.0.1:0"}],
