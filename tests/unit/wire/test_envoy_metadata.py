@@ -38,7 +38,7 @@ def test_other_namespaces_names_and_shapes_are_no_claims():
 
 
 def test_nobody_pays_who_does_not_ask():
-    assert read_request(message(), "R", None, Settings()).envoy_claims is None
-    asked = read_request(message(), "R", None, Settings(reads_envoy_claims=True)).envoy_claims
+    assert read_request(message(), None, Settings()).envoy_claims is None
+    asked = read_request(message(), None, Settings(reads_envoy_claims=True)).envoy_claims
     assert asked is not None
     assert asked("claims") == CLAIMS
