@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from extauthz.domain.jwk import KeySet
@@ -19,6 +19,7 @@ _LOOK_EVERY_S: Final = 0.1
 """How often a task looks whether a check has asked for a refresh."""
 _FIRST_RETRY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 60.0
+_FeedKey = tuple[str, RemoteKeys]
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -33,7 +34,7 @@ class KeyFeed:
         self.keys: KeySet | None = None
         """The last good set, as long as it is not too old."""
         self._clock = clock
-        self._sources: tuple[KeySource, ...] = ()
+        self._source = KeySource(None, remote)
         self._fetched_s: float | None = None
         self._due_s = -float("inf")
         self._next_asked_s = -float("inf")
@@ -51,10 +52,11 @@ class KeyFeed:
         """Seconds since the last good fetch; None before the first."""
         return None if self._fetched_s is None else self._clock() - self._fetched_s
 
-    def serve(self, sources: Iterable[KeySource]) -> None:
-        """Give the keys to these sources from now on, beginning with what is there."""
-        self._sources = tuple(sources)
-        self._publish(self.keys)
+    def serve(self, source: KeySource) -> None:
+        """Give the keys to this source from now on, beginning with what is there. Any thread may call this."""
+        self._source = source
+        while source.current is not self.keys:  # the task may just be publishing another set
+            source.current = self.keys
 
     async def run(self) -> None:
         """Fetch whenever it is time, until cancelled."""
@@ -68,13 +70,12 @@ class KeyFeed:
         if self.keys is not None and now_s - (self._fetched_s or 0) > self.remote.max_stale_s:
             _log.error("keys of plug-in %s are older than max_stale and no longer used", self.plugin_id)
             self._publish(None)
-        asked = any(source.refresh_wanted for source in self._sources) and now_s >= self._next_asked_s
+        asked = self._source.refresh_wanted and now_s >= self._next_asked_s
         if now_s < self._due_s and not asked:
             return
         if asked:
             self._next_asked_s = now_s + self.remote.refresh_interval_s
-        for source in self._sources:
-            source.refresh_wanted = False  # what is asked from here on is asked about the coming set
+        self._source.refresh_wanted = False  # what is asked from here on is asked about the coming set
         await self._fetch()
 
     async def _fetch(self) -> None:
@@ -119,49 +120,58 @@ class KeyFeed:
 
     def _publish(self, keys: KeySet | None) -> None:
         self.keys = keys
-        for source in self._sources:
-            source.current = keys
+        self._source.current = keys
 
 
 class KeyFetcher:
     """The feeds of every remote plug-in of the snapshot that is served."""
 
     def __init__(self) -> None:
-        self._feeds: dict[tuple[str, RemoteKeys], KeyFeed] = {}
-        self._tasks: dict[tuple[str, RemoteKeys], asyncio.Task[None]] = {}
+        self._feeds: dict[_FeedKey, KeyFeed] = {}
+        self._tasks: dict[_FeedKey, asyncio.Task[None]] = {}
         self._plugins: tuple[JwtPlugin, ...] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def feeds(self) -> tuple[KeyFeed, ...]:
         """What is being kept fresh."""
         return tuple(self._feeds.values())
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """Keep the keys of this snapshot's plug-ins fresh, and of no others. Call it in the loop, before the swap.
+    def start(self, snapshot: Snapshot) -> None:
+        """Begin to fetch, in the loop that runs this."""
+        self._loop = asyncio.get_running_loop()
+        self.follow(snapshot)
 
-        A plug-in whose provider settings did not change keeps the keys that are there, so a reload never costs a 503.
+    def follow(self, snapshot: Snapshot) -> None:
+        """Keep the keys of this snapshot's plug-ins fresh, and of no others. Call it before the snapshot is swapped in.
+
+        A plug-in whose provider settings did not change has its keys when this returns, so a reload never costs a 503.
+        Any thread may call this, one at a time.
         """
         plugins = {api.jwt.id: api.jwt for api in snapshot.apis.values() if api.jwt is not None}
-        self._plugins = tuple(plugins.values())
-        wanted: dict[tuple[str, RemoteKeys], KeySource] = {}
-        for plugin in self._plugins:
-            if plugin.key_source.remote is not None:
-                wanted[plugin.id, plugin.key_source.remote] = plugin.key_source
-        for key in self._feeds.keys() - wanted.keys():
-            del self._feeds[key]
+        feeds: dict[_FeedKey, KeyFeed] = {}
+        for plugin in plugins.values():
+            remote = plugin.key_source.remote
+            if remote is not None:
+                key = (plugin.id, remote)
+                feeds[key] = self._feeds.get(key) or KeyFeed(*key)
+                feeds[key].serve(plugin.key_source)
+        self._plugins, self._feeds = tuple(plugins.values()), feeds
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._match_tasks)
+
+    def _match_tasks(self) -> None:
+        """One task for each feed, and none besides."""
+        for key in self._tasks.keys() - self._feeds.keys():
             self._tasks.pop(key).cancel()
-        for key, source in wanted.items():
-            if key not in self._feeds:
-                feed = self._feeds[key] = KeyFeed(*key)
-                feed.serve([source])
-                self._tasks[key] = asyncio.create_task(feed.run(), name=f"keys of {key[0]}")
-            else:
-                self._feeds[key].serve([source])
+        for key in self._feeds.keys() - self._tasks.keys():
+            self._tasks[key] = asyncio.create_task(self._feeds[key].run(), name=f"keys of {key[0]}")
 
     async def stop(self) -> None:
         """End every task."""
         tasks = list(self._tasks.values())
         self._tasks.clear()
+        self._feeds = {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -71,7 +71,7 @@ class Service:
 
     async def start(self) -> None:
         """Open the ports; say that we are ready last of all."""
-        self._keys.follow(self.servicer.current.snapshot)
+        self._keys.start(self.servicer.current.snapshot)
         for transport in self.transports:
             await transport.start()
         self._operations.start()

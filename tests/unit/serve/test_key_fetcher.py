@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class Fed:
         self.clock = Clock()
         self.feed = KeyFeed("p", self.remote, self.clock)
         self.source = KeySource(None, self.remote)
-        self.feed.serve([self.source])
+        self.feed.serve(self.source)
 
     def kids(self) -> list[str | None] | None:
         keys = self.source.current
@@ -240,7 +241,7 @@ def test_ten_thousand_unknown_key_ids_cause_at_most_two_fetches(server: KeyServe
     async def test() -> None:
         snapshot = load(config_file(tmp_path, server)).snapshot
         servicer, fetcher = Servicer(snapshot, MemoryReplayStore(10), Nobody()), KeyFetcher()
-        fetcher.follow(snapshot)
+        fetcher.start(snapshot)
         good, template = fresh(), fresh(kid="XXXXX")
         assert check(servicer, good) == 503, "no key was ever had"
         await until(lambda: check(servicer, good) == 200)
@@ -264,11 +265,18 @@ def test_a_reload_keeps_the_keys_that_are_there(server: KeyServer, tmp_path: Pat
     async def test() -> None:
         first, second = (load(config_file(tmp_path, server, audiences=[name])).snapshot for name in ("a", "b"))
         fetcher = KeyFetcher()
-        fetcher.follow(first)
+        fetcher.start(first)
         await until(lambda: first.apis["a"].jwt.key_source.current is not None)  # type: ignore[union-attr]
-        fetcher.follow(second)
+        await asyncio.to_thread(fetcher.follow, second)
         assert second.apis["a"].jwt.key_source.current is first.apis["a"].jwt.key_source.current  # type: ignore[union-attr]
-        assert server.asked["/jwks"] == 1
+        third = load(config_file(tmp_path, server, parameter="X-Token")).snapshot
+        other = replace(third.apis["a"].jwt.key_source.remote, refresh_interval_s=7)  # type: ignore[union-attr]
+        third.apis["a"].jwt.key_source.remote = other  # type: ignore[union-attr]
+        fetcher.follow(third)
+        assert third.apis["a"].jwt.key_source.current is None, "other settings, so nothing is taken over"  # type: ignore[union-attr]
+        await until(lambda: third.apis["a"].jwt.key_source.current is not None)  # type: ignore[union-attr]
+        assert len(fetcher.feeds) == 1
+        assert server.asked["/jwks"] == 2
         await fetcher.stop()
 
     run(test)
@@ -278,7 +286,7 @@ def test_ready_only_when_every_plug_in_in_use_has_had_keys(server: KeyServer, tm
     async def test() -> None:
         good = server.replies.pop("/jwks")
         snapshot, fetcher = load(config_file(tmp_path, server)).snapshot, KeyFetcher()
-        fetcher.follow(snapshot)
+        fetcher.start(snapshot)
         await until(lambda: server.asked["/jwks"] > 0)
         await until(lambda: fetcher.feeds[0].last_result is not None)
         assert fetcher.readiness() == (False, {"p": {"keys": 0, "age_s": None, "last_fetch": "bad_status"}})
