@@ -23,6 +23,7 @@ from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace
 from extauthz.domain.key_source import KeySource, RemoteKeys
 from extauthz.domain.token_memory import TokenMemory
 
+_OF_OUR_OWN_VERIFYING = frozenset({"algorithms", "token_types", "max_token_bytes", "remember"})
 Report = Callable[[KeyPath, str], None]
 
 
@@ -99,6 +100,8 @@ def _key_source(entry: JwtEntry, base: Path, report: Report) -> tuple[KeySource,
         report((), "needs exactly one of `jwk`, `jwks`, `remote_keys` and `trust_envoy_jwt_authn`")
         return None
     if entry.trust_envoy_jwt_authn is not None:
+        for name in sorted(entry.model_fields_set & _OF_OUR_OWN_VERIFYING):
+            report((name,), "has no effect beside `trust_envoy_jwt_authn`: say it in Envoy's jwt_authn filter")
         return KeySource.fixed(KeySet(())), PUBLIC_KEY_ALGORITHMS
     if entry.remote_keys is not None:
         remote = _remote_keys(entry.remote_keys, base, lambda path, text: report(("remote_keys", *path), text))

@@ -55,6 +55,7 @@ def test_the_configuration_of_these_tests_is_good(tmp_path: Path):
         (REMOTE | {"remote_keys": {"jwks_uri": URI, "max_stale": 50}}, "`max_stale`"),
         (REMOTE | {"remote_keys": {"jwks_uri": URI, "ca_file": "missing.pem"}}, "cannot be read as PEM"),
         (REMOTE | {"remote_keys": {"jwks_uri": URI}, "algorithms": ["HS256"]}, "none of the keys can verify"),
+        (REMOTE | {"trust_envoy_jwt_authn": "claims", "algorithms": ["RS256"]}, "has no effect beside"),
         (JWT | {"jwk": {"kty": "oct", "k": "c2hvcnQ"}}, "too short for HS256"),
         (JWT | {"jwk": RSA_KEY}, "is a private key"),
         (JWT | {"prevent_jti_replay": True, "ignore_expiration_check": True}, "remembered forever"),
