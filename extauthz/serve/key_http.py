@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -55,8 +55,10 @@ class Fetched(NamedTuple):
 class KeyClient:
     """Fetches documents under the limits of one plug-in's settings."""
 
-    def __init__(self, remote: RemoteKeys) -> None:
+    def __init__(self, remote: RemoteKeys, resolve: "Resolve | None" = None) -> None:
+        """``resolve`` gives the addresses of a host and port, or raises OSError; tests pass their own."""
         self._remote = remote
+        self._resolve = resolve or _resolve
         if remote.ca_file is not None:
             self._tls = ssl.create_default_context(cafile=remote.ca_file)
         else:
@@ -105,12 +107,10 @@ class KeyClient:
 
     async def _addresses(self, target: httpx.URL) -> list[str]:
         port = target.port or (443 if target.scheme == "https" else 80)
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(target.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
+            addresses = await self._resolve(target.raw_host.decode("ascii"), port)
         except (OSError, UnicodeError):
             raise FetchFailed(FetchResult.UNREACHABLE, "the host name does not resolve") from None
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         allowed = [address for address in addresses if may_connect(address, self._remote.allow_private_addresses)]
         if addresses and not allowed:
             raise FetchFailed(FetchResult.ADDRESS_REFUSED, "the host is at an address that is not public")
@@ -150,6 +150,14 @@ class KeyClient:
             return Fetched(bytes(body), response.headers)
         finally:
             await response.aclose()
+
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _connect_failure(error: httpx.ConnectError) -> FetchFailed:

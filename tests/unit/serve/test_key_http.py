@@ -85,6 +85,35 @@ def test_a_name_that_points_to_this_machine_is_refused_unless_allowed(server: Ke
     assert not server.asked
 
 
+class Names:
+    """A name server whose answers to one name change from question to question."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        return self.answers.pop(0)
+
+
+def test_a_name_that_changes_after_it_was_judged_leads_nowhere_else(server: KeyServer):
+    url = f"http://rebinding.invalid:{server.port}/keys"
+    names = Names(["127.0.0.1"], ["169.254.169.254"])
+    assert asyncio.run(KeyClient(LOOPBACK, names).get(url)).body == b"{}"
+    assert len(names.answers) == 1, "asked once: no real name server knows this name either"
+    assert server.hosts == [f"rebinding.invalid:{server.port}"]
+
+
+def test_of_several_addresses_only_those_that_may_be_asked_are(server: KeyServer):
+    url = f"http://several.invalid:{server.port}/keys"
+    names = Names(["169.254.169.254", "127.0.0.1"])
+    assert asyncio.run(KeyClient(LOOPBACK, names).get(url)).body == b"{}"
+
+
+def test_an_address_where_nobody_answers_is_not_the_last_word(server: KeyServer):
+    url = f"http://several.invalid:{server.port}/keys"
+    assert asyncio.run(KeyClient(LOOPBACK, Names(["127.0.0.2", "::1", "127.0.0.1"])).get(url)).body == b"{}"
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://localhost/keys", "/keys", "http://", "http://a:b@localhost/",
                                  "gopher://localhost", "http://[::1"])  # fmt: skip
 def test_only_plain_web_addresses_are_asked(url: str):
