@@ -7,7 +7,7 @@ from extauthz.decide.upstream import upstream_changes
 from extauthz.domain.decision import Allow
 from extauthz.domain.jwt import ClaimHeader
 from extauthz.domain.request import Network
-from tests.unit.auth.tokens import bearer, plugin
+from tests.unit.auth.token_making import bearer, plugin
 from tests.unit.building import JWT, NOW_MS, api, request, signed, snapshot
 
 BYPASS = plugin(bypass_empty_token=True, claim_headers=(ClaimHeader("sub", "x-sub"),))
