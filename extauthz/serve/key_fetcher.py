@@ -1,6 +1,7 @@
 """Keys from providers, kept fresh in the background: a check reads what is there and never waits for any of this."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -17,6 +18,7 @@ from extauthz.serve.key_http import FetchFailed, FetchResult, KeyClient
 
 _LOOK_EVERY_S: Final = 0.1
 """How often a task looks whether a check has asked for a refresh."""
+_LONGEST_START_S: Final = 10.0
 _FIRST_RETRY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 60.0
 _FeedKey = tuple[str, RemoteKeys]
@@ -31,6 +33,8 @@ class KeyFeed:
         self.remote = remote
         self.results: Counter[FetchResult] = Counter()
         self.last_result: FetchResult | None = None
+        self.attempted = asyncio.Event()
+        """Set once a fetch has ended, well or not."""
         self.keys: KeySet | None = None
         """The last good set, as long as it is not too old."""
         self._clock = clock
@@ -117,6 +121,7 @@ class KeyFeed:
     def _record(self, result: FetchResult) -> None:
         self.results[result] += 1
         self.last_result = result
+        self.attempted.set()
 
     def _publish(self, keys: KeySet | None) -> None:
         self.keys = keys
@@ -159,6 +164,12 @@ class KeyFetcher:
         self._plugins, self._feeds = tuple(plugins.values()), feeds
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._match_tasks)
+
+    async def first_attempts(self) -> None:
+        """Wait until every provider has been asked once, but not long: then a start costs nobody a 503."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_START_S):
+                await asyncio.gather(*(feed.attempted.wait() for feed in self.feeds))
 
     def _match_tasks(self) -> None:
         """One task for each feed, and none besides."""

@@ -75,6 +75,7 @@ class Service:
         for transport in self.transports:
             await transport.start()
         self._operations.start()
+        await self._keys.first_attempts()
         self._health.serving = True
         addresses = ", ".join(transport.address for transport in self.transports)
         kind = type(self.transports[0]).__name__.removesuffix("Transport").lower()

@@ -261,6 +261,20 @@ def test_ten_thousand_unknown_key_ids_cause_at_most_two_fetches(server: KeyServe
     run(test)
 
 
+def test_a_start_waits_for_the_first_answer_of_each_provider_good_or_bad(server: KeyServer, tmp_path: Path):
+    async def test() -> None:
+        for reply in (server.replies["/jwks"], (500, {}, b"")):
+            server.replies["/jwks"] = reply
+            fetcher = KeyFetcher()
+            fetcher.start(load(config_file(tmp_path, server)).snapshot)
+            await fetcher.first_attempts()
+            assert fetcher.feeds[0].had_keys is (reply[0] == 200)
+            assert fetcher.feeds[0].last_result is not None
+            await fetcher.stop()
+
+    run(test)
+
+
 def test_a_reload_keeps_the_keys_that_are_there(server: KeyServer, tmp_path: Path):
     async def test() -> None:
         first, second = (load(config_file(tmp_path, server, audiences=[name])).snapshot for name in ("a", "b"))
