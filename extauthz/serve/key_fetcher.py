@@ -44,6 +44,7 @@ class KeyFeed:
         self._next_asked_s = -float("inf")
         self._failures = 0
         self._jwks_uri = remote.jwks_uri
+        self._body = b""
         self._client = KeyClient(remote)
 
     @property
@@ -106,7 +107,12 @@ class KeyFeed:
             found = await self._client.get(discovery_url(self.remote.oidc_issuer))
             self._jwks_uri = read_discovery(found.body, self.remote.oidc_issuer)
         fetched = await self._client.get(self._jwks_uri or "")
-        keys = await asyncio.to_thread(read_key_set, fetched.body, self.remote.max_keys)
+        keys = self.keys
+        if (
+            keys is None or fetched.body != self._body
+        ):  # the same keys stay the same set: remembered tokens depend on it
+            keys = await asyncio.to_thread(read_key_set, fetched.body, self.remote.max_keys)
+            self._body = fetched.body
         return keys, lifetime_s(fetched.headers, self.remote)
 
     def _failed(self, failure: FetchFailed) -> None:

@@ -85,6 +85,28 @@ def test_a_set_is_asked_for_again_when_its_lifetime_is_over_and_not_before(serve
     run(test)
 
 
+def test_the_same_keys_stay_the_same_set_so_that_a_refresh_forgets_no_verified_token(server: KeyServer):
+    async def test() -> None:
+        fed = Fed(server, max_lifetime_s=60, max_stale_s=100)
+        await fed.after(0)
+        first = fed.source.current
+        await fed.after(61)
+        assert server.asked["/jwks"] == 2
+        assert fed.source.current is first
+        server.replies["/jwks"] = publishes(RSA_KEY, EC_KEY)
+        await fed.after(61)
+        assert fed.kids() == ["rsa-1", "ec-1"]
+        good = server.replies["/jwks"]
+        server.replies["/jwks"] = (500, {}, b"")
+        await fed.after(101)
+        assert fed.kids() is None
+        server.replies["/jwks"] = good
+        await fed.after(61)
+        assert fed.kids() == ["rsa-1", "ec-1"], "also after the set was given up"
+
+    run(test)
+
+
 def test_however_often_a_refresh_is_asked_for_there_is_one_an_interval(server: KeyServer):
     async def test() -> None:
         fed = Fed(server, refresh_interval_s=30)
