@@ -7,7 +7,7 @@ import typer
 import uvloop
 
 from extauthz.cli.reading import ConfigOption, read_config
-from extauthz.serve.process import Service
+from extauthz.serve.process import Process
 
 
 def serve(config: Path = ConfigOption) -> None:
@@ -18,7 +18,7 @@ def serve(config: Path = ConfigOption) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     loaded = read_config(config)
     try:
-        uvloop.run(Service(loaded).run())
+        uvloop.run(Process(loaded).run())
     except ModuleNotFoundError as error:
         typer.echo(f"{error}: `transport: native` needs `pip install extauthz[fast]`", err=True)
         raise typer.Exit(1) from None

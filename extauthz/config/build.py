@@ -33,6 +33,8 @@ class ServiceConfig:
 
     file: ConfigFile
     snapshot: Snapshot
+    path: Path
+    """Where the file was read; the paths that it names are relative to its folder."""
 
 
 def load(path: Path, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> ServiceConfig:
@@ -44,7 +46,7 @@ def load(path: Path, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000
     problems = validated.problems + builder.problems
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
-    return ServiceConfig(validated.file, builder.snapshot(now_ms()))
+    return ServiceConfig(validated.file, builder.snapshot(now_ms()), path)
 
 
 class _Builder:

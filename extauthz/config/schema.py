@@ -203,6 +203,7 @@ class ConfigFile(Section):
     drain: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=5))] = Field(
         timedelta(seconds=3), description="from NOT_SERVING to stop; longer than Envoy's health check takes to notice"
     )
+    watch: bool = Field(True, description="reload by itself when this file, or one that it names, changes")
     decision_log: DecisionLog = DecisionLog()
     errors: Errors = Errors()
     identity_headers: dict[HeaderName, IdentityFact] = Field(

@@ -22,12 +22,14 @@ class _Entry(NamedTuple):
     request: Request | None
     decision: Decision
     seconds: float
+    revision: str
 
 
 class NullDecisionLog:
     """Writes nothing."""
 
     dropped = 0
+    revision = ""
 
     def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
         """Forget the decision."""
@@ -42,6 +44,7 @@ class DecisionLog:
     def __init__(self, output: IO[str], capacity: int, sample_allowed: float, revision: str = "") -> None:
         self.dropped = 0
         self.revision = revision
+        """Of the snapshot that decides now; a reload assigns it."""
         self._output = output
         self._sample_allowed = sample_allowed
         self._entries: queue.Queue[_Entry | None] = queue.Queue(capacity)
@@ -53,7 +56,7 @@ class DecisionLog:
         if isinstance(decision, Allow) and self._sample_allowed < 1 and random.random() >= self._sample_allowed:  # noqa: S311
             return
         try:
-            self._entries.put_nowait(_Entry(time.time(), request_id, request, decision, seconds))
+            self._entries.put_nowait(_Entry(time.time(), request_id, request, decision, seconds, self.revision))
         except queue.Full:
             self.dropped += 1
 
@@ -69,7 +72,7 @@ class DecisionLog:
     def _write(self) -> None:
         while (entry := self._entries.get()) is not _CLOSE:
             try:
-                line = json.dumps(describe(entry, self.revision), ensure_ascii=False, separators=(",", ":"))
+                line = json.dumps(describe(entry), ensure_ascii=False, separators=(",", ":"))
                 self._output.write(line + "\n")
                 if self._entries.empty():
                     self._output.flush()
@@ -79,7 +82,7 @@ class DecisionLog:
             self._output.flush()
 
 
-def describe(entry: _Entry, revision: str) -> dict[str, Any]:
+def describe(entry: _Entry) -> dict[str, Any]:
     """The fields of one line. Paths are logged without their query, which may hold credentials."""
     decision, request, about = entry.decision, entry.request, entry.decision.about
     allowed = isinstance(decision, Allow)
@@ -93,7 +96,7 @@ def describe(entry: _Entry, revision: str) -> dict[str, Any]:
         "method": about.method or None,
         "app_id": about.app.id if about.app else None,
         "duration_us": round(entry.seconds * 1e6),
-        "revision": revision,
+        "revision": entry.revision,
     }
     if request is not None:
         line["network"] = request.network.value

@@ -16,6 +16,7 @@ from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Allow, Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
+from extauthz.serve.reload import ReloadStatus
 
 BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 _CheckKey = tuple[str, str, str, str, str]
@@ -141,11 +142,38 @@ class StateMetrics(Collector):
         )
 
 
-def build_registry(checks: CheckMetrics, state: StateMetrics) -> CollectorRegistry:
+class ReloadMetrics(Collector):
+    """How reloads went."""
+
+    def __init__(self, status: ReloadStatus) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        status = self._status
+        reloads = CounterMetricFamily("extauthz_reloads", "Reloads of the configuration.", labels=["result"])
+        reloads.add_metric(["success"], status.succeeded)
+        reloads.add_metric(["failure"], status.failed)
+        yield reloads
+        for result, at_s in (("success", status.last_success_s), ("error", status.last_failure_s)):
+            name = f"extauthz_reload_last_{result}_timestamp_seconds"
+            yield GaugeMetricFamily(name, "When a reload last ended so, 0 for never.", value=at_s)
+        failing = GaugeMetricFamily("extauthz_reload_failing", "1 while the last reload failed.")
+        failing.add_metric([], 1 if status.problems else 0)
+        yield failing
+        waiting = GaugeMetricFamily(
+            "extauthz_restart_needed", "Changed settings that only a restart applies.", labels=["key"]
+        )
+        for key in status.restart_needed:
+            waiting.add_metric([key], 1)
+        yield waiting
+
+
+def build_registry(*collectors: Collector) -> CollectorRegistry:
     """Everything that /metrics shows, in a registry of its own."""
     registry = CollectorRegistry()
-    registry.register(checks)
-    registry.register(state)
+    for collector in collectors:
+        registry.register(collector)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

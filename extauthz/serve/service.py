@@ -1,0 +1,91 @@
+"""What answers checks in one process: the servicer with its store and observers, and the transports."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from typing import IO, Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from extauthz.config import ServiceConfig
+from extauthz.config.secrets import FromFile
+from extauthz.decide.replay import MemoryReplayStore
+from extauthz.domain.decision import Decision
+from extauthz.domain.request import Request
+from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
+from extauthz.serve.metrics import CheckMetrics, ReloadMetrics, StateMetrics, build_registry
+from extauthz.serve.reload import Reloader
+from extauthz.serve.transports import Health, Transport, choose_transport
+from extauthz.wire.servicer import Servicer, wall_clock_ms
+
+GRACE_S: Final = 5.0
+"""How long the stop waits for checks in flight, in seconds."""
+_log: Final = logging.getLogger("extauthz")
+
+
+class Observers:
+    """Metrics and the decision log, told together."""
+
+    def __init__(self, metrics: CheckMetrics, log: DecisionLog | NullDecisionLog) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
+        """Tell both."""
+        self._metrics.decided(request_id, request, decision, seconds)
+        self._log.decided(request_id, request, decision, seconds)
+
+
+class Service:
+    """Answers checks. It knows nothing of signals, files that change, or the operations port."""
+
+    def __init__(self, config: ServiceConfig, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        """``now_ms`` gives the time in milliseconds since 1970. No configuration reaches it; tests pass their own."""
+        file = config.file
+        self._drain_s = file.drain.total_seconds()
+        self._health = Health()
+        self._store = MemoryReplayStore(file.replay.capacity)
+        self._decision_log = _open_decision_log(config)
+        metrics = CheckMetrics()
+        self.servicer = Servicer(config.snapshot, self._store, Observers(metrics, self._decision_log), now_ms)
+        self.reloader = Reloader(config, self.servicer, self._decision_log)
+        state = StateMetrics(lambda: self.servicer.current.snapshot, self._store, lambda: self._decision_log.dropped)
+        self.registry: CollectorRegistry = build_registry(metrics, state, ReloadMetrics(self.reloader.status))
+        make = choose_transport(file.transport)
+        self.transports: list[Transport] = [
+            make(listen.address, listen.network, self.servicer, self._health) for listen in file.listen
+        ]
+
+    async def start(self) -> None:
+        """Open the ports; say that we are ready last of all. Raises OSError when an address cannot be bound."""
+        for transport in self.transports:
+            await transport.start()
+        self._health.serving = True
+        addresses = ", ".join(transport.address for transport in self.transports)
+        kind = type(self.transports[0]).__name__.removesuffix("Transport").lower()
+        _log.info("serving checks on %s (%s)", addresses, kind)
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, wait until Envoy has noticed, finish what is in flight, close."""
+        _log.info("draining for %.1f s", self._drain_s)
+        self._health.serving = False
+        await asyncio.sleep(self._drain_s)
+        await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
+        self._decision_log.close()
+
+    def readiness(self) -> dict[str, Any]:
+        """Whether checks should come here, and which revision decides them."""
+        revision = self.servicer.current.snapshot.revision
+        return {"ready": self._health.serving, "revision": revision, **self.reloader.status.details()}
+
+
+def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
+    section = config.file.decision_log
+    if section.destination == "none":
+        return NullDecisionLog()
+    if isinstance(section.destination, FromFile):
+        output: IO[str] = section.destination.file.open("a", encoding="utf-8")
+    else:
+        output = sys.stdout
+    return DecisionLog(output, section.capacity, section.sample_allowed, config.snapshot.revision)
