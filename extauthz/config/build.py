@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,18 +35,25 @@ class ServiceConfig:
     snapshot: Snapshot
     path: Path
     """Where the file was read; the paths that it names are relative to its folder."""
+    text: str = field(repr=False)
+    """What stood in the file."""
 
 
-def load(path: Path, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> ServiceConfig:
-    """Read, validate and build. Raises ConfigError with every mistake that was found, not only the first."""
-    source = Source(path)
+def load(
+    path: Path, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000, text: str | None = None
+) -> ServiceConfig:
+    """Read, validate and build. Raises ConfigError with every mistake that was found, not only the first.
+
+    ``text`` stands in for the content of the file, which is then not read; its neighbours still are.
+    """
+    source = Source(path, text)
     validated = validate(source)
     builder = _Builder(source, validated)
     builder.build()
     problems = validated.problems + builder.problems
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
-    return ServiceConfig(validated.file, builder.snapshot(now_ms()), path)
+    return ServiceConfig(validated.file, builder.snapshot(now_ms()), path, source.text)
 
 
 class _Builder:

@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from extauthz.config.schema import ConfigFile
+from extauthz.config.build import ServiceConfig
 from extauthz.config.secrets import FromFile
 
 
-def named_files(config_file: Path, config: ConfigFile) -> frozenset[Path]:
+def named_files(config: ServiceConfig) -> frozenset[Path]:
     """The configuration file itself, and the secrets and documents that it names. Paths are absolute."""
-    base = config_file.absolute().parent
-    read = config.model_copy(update={"decision_log": None})  # named there is a file that we write
-    return frozenset({config_file.absolute(), *(base / named.file for named in _named(read))})
+    path = config.path.absolute()
+    read = config.file.model_copy(update={"decision_log": None})  # named there is a file that we write
+    return frozenset({path, *(path.parent / named.file for named in _named(read))})
 
 
 def _named(node: Any) -> Iterator[FromFile]:

@@ -56,6 +56,9 @@ class Replay(Section):
     """Where nonces and jtis are remembered."""
 
     capacity: Annotated[int, Field(ge=1)] = Field(1_000_000, description="live values; when full, checks get 503")
+    scope: Literal["service", "per_worker"] = Field(
+        "service", description="per_worker: with several workers and no shared store, a nonce passes once in each"
+    )
 
 
 class ClientAddress(Section):

@@ -3,7 +3,7 @@
 import platform
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
 from typing import Final
 
@@ -167,6 +167,24 @@ class ReloadMetrics(Collector):
         for key in status.restart_needed:
             waiting.add_metric([key], 1)
         yield waiting
+
+
+class WorkerMetrics(Collector):
+    """How many workers there are, and why some had to be replaced."""
+
+    def __init__(self, wanted: int, ready: Callable[[], int], replaced: Mapping[str, int]) -> None:
+        self._wanted = wanted
+        self._ready = ready
+        self._replaced = replaced
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        yield GaugeMetricFamily("extauthz_workers", "Workers that should run.", value=self._wanted)
+        yield GaugeMetricFamily("extauthz_workers_ready", "Workers that answer checks.", value=self._ready())
+        replaced = CounterMetricFamily("extauthz_workers_replaced", "Workers that ended, by cause.", labels=["why"])
+        for why, count in dict(self._replaced).items():
+            replaced.add_metric([why], count)
+        yield replaced
 
 
 def build_registry(*collectors: Collector) -> CollectorRegistry:

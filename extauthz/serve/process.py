@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from extauthz.config import ServiceConfig, named_files
+from extauthz.config import ServiceConfig, load, named_files
+from extauthz.serve.metrics import ReloadMetrics
 from extauthz.serve.operations import OperationsServer
+from extauthz.serve.reload import Reloader
 from extauthz.serve.service import Service
 from extauthz.serve.watch import watch_files
 from extauthz.wire.servicer import wall_clock_ms
@@ -21,8 +22,10 @@ class Process:
 
     def __init__(self, config: ServiceConfig, now_ms: Callable[[], int] = wall_clock_ms) -> None:
         """``now_ms`` gives the time in milliseconds since 1970. No configuration reaches it; tests pass their own."""
-        self.service = Service(config, now_ms)
-        self.operations = OperationsServer(config.file.operations, self.service.registry, self.service.readiness)
+        self.service = Service(config, now_ms=now_ms)
+        self.reloader = Reloader(config, lambda: load(config.path), self.service.apply)
+        self.service.registry.register(ReloadMetrics(self.reloader.status))
+        self.operations = OperationsServer(config.file.operations, self.service.registry, self._readiness)
         self._watches = config.file.watch
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[object]] = set()
@@ -38,13 +41,11 @@ class Process:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
         await self.service.start()
         self.operations.start()
         if self._watches:
-            self._keep(
-                asyncio.create_task(watch_files(self._named_files, self.service.reloader.reload, self._stopping))
-            )
+            self._keep(watch_files(lambda: named_files(self.reloader.config), self._reload, self._stopping))
         _log.info("operations on port %d", self.operations.port)
 
     async def stop(self) -> None:
@@ -53,13 +54,13 @@ class Process:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.operations.stop()
 
-    def _reload(self) -> None:
-        self._keep(asyncio.create_task(self.service.reloader.reload()))
+    def _readiness(self) -> dict[str, Any]:
+        return {**self.service.readiness(), **self.reloader.status.details()}
 
-    def _named_files(self) -> frozenset[Path]:
-        config = self.service.reloader.config
-        return named_files(config.path, config.file)
+    async def _reload(self) -> None:
+        await asyncio.to_thread(self.reloader.reload)
 
-    def _keep(self, task: "asyncio.Task[object]") -> None:
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,29 +1,20 @@
-"""Reload: a new snapshot is built aside, validated whole, and swapped in; a bad one changes nothing and says so."""
+"""Reload: a configuration is built aside, validated whole, put into force; a bad one changes nothing and says so."""
 
-import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
-from extauthz.config import ConfigError, ServiceConfig, load
+from extauthz.config import ConfigError, ServiceConfig
 from extauthz.config.schema import ConfigFile
-from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
-from extauthz.wire.servicer import Current, Servicer, describe
+from extauthz.wire.servicer import describe
 
 RESTART_ONLY: Final = ("listen", "operations", "transport", "replay", "watch", "drain", "decision_log")
 """The keys that a running process cannot change: sockets, threads and stores that exist already."""
 _SHOWN_PROBLEMS: Final = 20
 _log: Final = logging.getLogger("extauthz")
-
-
-class Result(StrEnum):
-    """What a reload ended in."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
 
 
 @dataclass(slots=True)
@@ -50,55 +41,53 @@ class ReloadStatus:
 
 
 class Reloader:
-    """Loads the configuration file again and swaps the snapshot of a servicer."""
+    """Reads a configuration again and hands it to whoever puts it into force."""
 
     def __init__(
-        self,
-        config: ServiceConfig,
-        servicer: Servicer,
-        decision_log: DecisionLog | NullDecisionLog,
-        read: Callable[..., ServiceConfig] = load,
+        self, config: ServiceConfig, read: Callable[[], ServiceConfig], apply: Callable[[ServiceConfig], None]
     ) -> None:
-        """``config`` is what the process started with; settings outside the snapshot are compared with it."""
+        """``config`` is what the process started with. ``read`` may raise ConfigError; ``apply`` gets what it read."""
         self.config = config
-        """The configuration that is being served; after a bad reload still the one before it."""
+        """The configuration that is in force; after a bad reload still the one before it."""
         self.status = ReloadStatus()
-        self._started_with = config.file
-        self._servicer = servicer
-        self._decision_log = decision_log
+        self._running_with = config.file
         self._read = read
-        self._one_at_a_time = asyncio.Lock()
+        self._apply = apply
+        self._one_at_a_time = threading.Lock()
 
-    async def reload(self) -> Result:
-        """Load, validate, swap. Never raises: what went wrong is logged and kept in ``status``."""
-        async with self._one_at_a_time:
+    def reload(
+        self, apply: Callable[[ServiceConfig], None] | None = None, restart_only: tuple[str, ...] = RESTART_ONLY
+    ) -> bool:
+        """Read, validate, apply; whether that went well. Blocks: call it from a thread that may wait.
+
+        Never raises: what went wrong is logged and kept in ``status``. ``apply`` is another way to put the
+        configuration into force this time, which leaves only the keys in ``restart_only`` as they were.
+        """
+        with self._one_at_a_time:
             try:
-                config, current = await asyncio.to_thread(self._build)
+                config = self._read()
+                (apply or self._apply)(config)
             except ConfigError as error:
                 return self._failed([str(problem) for problem in error.problems])
             except Exception as error:
                 return self._failed([f"unexpected: {describe(error)}"])
-            self._swap(config, current)
-            return Result.SUCCESS
+            self._succeeded(config, restart_only)
+            return True
 
-    def _build(self) -> tuple[ServiceConfig, Current]:
-        config = self._read(self.config.path)
-        return config, Current.of(config.snapshot)
-
-    def _swap(self, config: ServiceConfig, current: Current) -> None:
-        previous, self.config = self.config, config
-        self._servicer.current = current
-        self._decision_log.revision = config.snapshot.revision
+    def _succeeded(self, config: ServiceConfig, restart_only: Iterable[str]) -> None:
+        before, self.config = self.config, config
+        kept = {key: getattr(self._running_with, key) for key in restart_only}
+        self._running_with = config.file.model_copy(update=kept)
         status = self.status
         status.succeeded += 1
         status.last_success_s = time.time()
         status.problems = ()
-        status.restart_needed = changed_keys(self._started_with, config.file, RESTART_ONLY)
-        _log.info("reloaded: revision %s, before %s", config.snapshot.revision, previous.snapshot.revision)
+        status.restart_needed = _changed_keys(self._running_with, config.file)
+        _log.info("reloaded: revision %s, before %s", config.snapshot.revision, before.snapshot.revision)
         if status.restart_needed:
             _log.warning("changed, but only a restart applies it: %s", ", ".join(status.restart_needed))
 
-    def _failed(self, problems: list[str]) -> Result:
+    def _failed(self, problems: list[str]) -> bool:
         shown = problems[:_SHOWN_PROBLEMS]
         if len(problems) > len(shown):
             shown.append(f"and {len(problems) - len(shown)} more; `extauthz check-config` lists all")
@@ -107,9 +96,8 @@ class Reloader:
         self.status.problems = tuple(shown)
         revision = self.config.snapshot.revision
         _log.error("reload refused, revision %s stays in force: %s", revision, "; ".join(shown))
-        return Result.FAILURE
+        return False
 
 
-def changed_keys(before: ConfigFile, after: ConfigFile, keys: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``keys`` whose values differ between two files."""
-    return tuple(key for key in keys if getattr(before, key) != getattr(after, key))
+def _changed_keys(running_with: ConfigFile, wanted: ConfigFile) -> tuple[str, ...]:
+    return tuple(key for key in RESTART_ONLY if getattr(running_with, key) != getattr(wanted, key))

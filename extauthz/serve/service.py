@@ -14,10 +14,10 @@ from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
-from extauthz.serve.metrics import CheckMetrics, ReloadMetrics, StateMetrics, build_registry
-from extauthz.serve.reload import Reloader
+from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
+from extauthz.serve.place import ALONE, Place
 from extauthz.serve.transports import Health, Transport, choose_transport
-from extauthz.wire.servicer import Servicer, wall_clock_ms
+from extauthz.wire.servicer import Current, Servicer, wall_clock_ms
 
 GRACE_S: Final = 5.0
 """How long the stop waits for checks in flight, in seconds."""
@@ -40,21 +40,20 @@ class Observers:
 class Service:
     """Answers checks. It knows nothing of signals, files that change, or the operations port."""
 
-    def __init__(self, config: ServiceConfig, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(self, config: ServiceConfig, place: Place = ALONE, now_ms: Callable[[], int] = wall_clock_ms) -> None:
         """``now_ms`` gives the time in milliseconds since 1970. No configuration reaches it; tests pass their own."""
         file = config.file
         self._drain_s = file.drain.total_seconds()
         self._health = Health()
         self._store = MemoryReplayStore(file.replay.capacity)
-        self._decision_log = _open_decision_log(config)
+        self._decision_log = _open_decision_log(config, place)
         metrics = CheckMetrics()
         self.servicer = Servicer(config.snapshot, self._store, Observers(metrics, self._decision_log), now_ms)
-        self.reloader = Reloader(config, self.servicer, self._decision_log)
         state = StateMetrics(lambda: self.servicer.current.snapshot, self._store, lambda: self._decision_log.dropped)
-        self.registry: CollectorRegistry = build_registry(metrics, state, ReloadMetrics(self.reloader.status))
+        self.registry: CollectorRegistry = build_registry(metrics, state)
         make = choose_transport(file.transport)
         self.transports: list[Transport] = [
-            make(listen.address, listen.network, self.servicer, self._health) for listen in file.listen
+            make(place.address(listen.address), listen.network, self.servicer, self._health) for listen in file.listen
         ]
 
     async def start(self) -> None:
@@ -74,18 +73,22 @@ class Service:
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
         self._decision_log.close()
 
+    def apply(self, config: ServiceConfig) -> None:
+        """Decide by another configuration from the next check on. Callable from any thread."""
+        self.servicer.current = Current.of(config.snapshot)
+        self._decision_log.revision = config.snapshot.revision
+
     def readiness(self) -> dict[str, Any]:
         """Whether checks should come here, and which revision decides them."""
-        revision = self.servicer.current.snapshot.revision
-        return {"ready": self._health.serving, "revision": revision, **self.reloader.status.details()}
+        return {"ready": self._health.serving, "revision": self.servicer.current.snapshot.revision}
 
 
-def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
+def _open_decision_log(config: ServiceConfig, place: Place) -> DecisionLog | NullDecisionLog:
     section = config.file.decision_log
     if section.destination == "none":
         return NullDecisionLog()
     if isinstance(section.destination, FromFile):
-        output: IO[str] = section.destination.file.open("a", encoding="utf-8")
+        output: IO[str] = place.file(section.destination.file).open("a", encoding="utf-8")
     else:
         output = sys.stdout
     return DecisionLog(output, section.capacity, section.sample_allowed, config.snapshot.revision)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -30,9 +31,8 @@ async def watch_files(
         try:
             async for _ in _looks(folders, stopping):
                 found = _marks(named())
-                if found == marks:
-                    continue
-                await changed()
+                if any(marks[file] != found[file] for file in marks.keys() & found.keys()):
+                    await changed()
                 # Marks from before the reload: a file that changed while it ran is seen at the next look.
                 marks = {file: found.get(file, _mark(file)) for file in named()}
                 if {file.parent for file in named()} != folders:
@@ -40,6 +40,35 @@ async def watch_files(
         except (OSError, RuntimeError) as error:
             _log.warning("watching files: %s; trying again", error)
             await asyncio.sleep(LOOK_ANYWAY_MS / 1000)
+
+
+class WatchingThread:
+    """Watches files for a process that has no event loop."""
+
+    def __init__(self, named: Callable[[], frozenset[Path]], changed: Callable[[], None]) -> None:
+        """``changed`` is called in the thread."""
+        self._named = named
+        self._changed = changed
+        self._stopping = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more, whether or not it was started."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+        self._loop.close()
+
+    def _run(self) -> None:
+        async def changed() -> None:
+            self._changed()
+
+        self._loop.run_until_complete(watch_files(self._named, changed, self._stopping))
 
 
 def _looks(folders: set[Path], stopping: asyncio.Event) -> AsyncIterator[object]:

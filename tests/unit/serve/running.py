@@ -124,6 +124,7 @@ class Running:
     ) -> None:
         self.file = folder / "extauthz.yaml"
         self.config = config
+        self._workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
         self.write(config)
         self._log_file = folder / "service.log"
         self._output = self._log_file.open("ab")
@@ -168,7 +169,9 @@ class Running:
     def wait_ready(self) -> "Running":
         def up() -> bool:
             assert self.process.poll() is None, self.log
-            return bool(self.ready().get("ready"))
+            details = self.ready()
+            serving = [worker for worker in details.get("workers", [details]) if worker.get("ready")]
+            return len(serving) == self._workers
 
         eventually(up, 30)
         return self

@@ -1,0 +1,68 @@
+"""The Envoy clusters of a service: every socket of every worker, and the settings that a drain depends on."""
+
+from typing import Any, Final
+
+from extauthz.config.schema import ConfigFile
+from extauthz.domain.request import Network
+from extauthz.serve.place import WILDCARDS, Place
+from extauthz.wire.servicer import SERVICE
+
+_HTTP2: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def envoy_clusters(file: ConfigFile, workers: int, host: str = "") -> list[dict[str, Any]]:
+    """One cluster for each network that listeners are bound to, ``extauthz`` for listeners that are bound to none.
+
+    ``host`` is where Envoy reaches a listener that is bound to every interface; by default its own machine.
+    """
+    endpoints: dict[Network | None, list[dict[str, Any]]] = {}
+    for index in range(workers):
+        for listen in file.listen:
+            address = Place(index, workers).address(listen.address)
+            endpoints.setdefault(listen.network, []).append({"endpoint": {"address": _address(address, host)}})
+    return [
+        _cluster(f"extauthz-{network.value}" if network else "extauthz", found) for network, found in endpoints.items()
+    ]
+
+
+def _cluster(name: str, endpoints: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": "STRICT_DNS" if any(_needs_dns(entry) for entry in endpoints) else "STATIC",
+        "connect_timeout": "0.25s",
+        "lb_policy": "LEAST_REQUEST",
+        # Otherwise Envoy goes on asking a worker that drains, once half of them say NOT_SERVING.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": {"thresholds": [{"max_requests": 10000, "max_pending_requests": 2000, "max_retries": 100}]},
+        "typed_extension_protocol_options": {
+            _HTTP2: {
+                "@type": f"type.googleapis.com/{_HTTP2}",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+        "health_checks": [
+            {
+                "timeout": "0.5s",
+                "interval": "1s",
+                "no_traffic_interval": "1s",
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                "grpc_health_check": {"service_name": SERVICE},
+            }
+        ],
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    }
+
+
+def _address(address: str, host: str) -> dict[str, Any]:
+    if address.startswith("unix:"):
+        return {"pipe": {"path": address.removeprefix("unix:")}}
+    listens_on, _, port = address.rpartition(":")
+    if listens_on in WILDCARDS:
+        listens_on = host or ("::1" if listens_on == "[::]" else "127.0.0.1")
+    return {"socket_address": {"address": listens_on.strip("[]"), "port_value": int(port)}}
+
+
+def _needs_dns(entry: dict[str, Any]) -> bool:
+    host = entry["endpoint"]["address"].get("socket_address", {}).get("address", "")
+    return any(character.isalpha() for character in host) and ":" not in host
