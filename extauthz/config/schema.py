@@ -61,6 +61,14 @@ class Replay(Section):
     )
 
 
+class Limits(Section):
+    """How much a process takes on at once."""
+
+    in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        500, description="checks waiting or in work per listener and worker; past it, 503 at once (`overloaded`)"
+    )
+
+
 class ClientAddress(Section):
     """What counts as the client's address."""
 
@@ -206,6 +214,7 @@ class ConfigFile(Section):
     drain: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=5))] = Field(
         timedelta(seconds=3), description="from NOT_SERVING to stop; longer than Envoy's health check takes to notice"
     )
+    limits: Limits = Limits()
     watch: bool = Field(True, description="reload by itself when this file, or one that it names, changes")
     decision_log: DecisionLog = DecisionLog()
     errors: Errors = Errors()

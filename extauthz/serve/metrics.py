@@ -112,11 +112,16 @@ class StateMetrics(Collector):
     """Snapshot, replay store and build: read at the time of the scrape."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], store: MemoryReplayStore, dropped_lines: Callable[[], int]
+        self,
+        snapshot: Callable[[], Snapshot],
+        store: MemoryReplayStore,
+        dropped_lines: Callable[[], int],
+        in_flight: Callable[[], int],
     ) -> None:
         self._snapshot = snapshot
         self._store = store
         self._dropped_lines = dropped_lines
+        self._in_flight = in_flight
 
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
@@ -133,6 +138,8 @@ class StateMetrics(Collector):
         for kind, entries in (("apis", snapshot.apis), ("keys", snapshot.keys), ("grants", snapshot.grants)):
             sizes.add_metric([kind], len(entries))
         yield sizes
+        in_flight = self._in_flight()
+        yield GaugeMetricFamily("extauthz_checks_in_flight", "Checks taken on and not answered.", value=in_flight)
         yield GaugeMetricFamily("extauthz_replay_entries", "Nonces and jtis remembered.", value=len(self._store))
         yield GaugeMetricFamily("extauthz_replay_capacity", "How many fit.", value=self._store.capacity)
         yield CounterMetricFamily(

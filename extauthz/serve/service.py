@@ -49,12 +49,19 @@ class Service:
         self._decision_log = _open_decision_log(config, place)
         metrics = CheckMetrics()
         self.servicer = Servicer(config.snapshot, self._store, Observers(metrics, self._decision_log), now_ms)
-        state = StateMetrics(lambda: self.servicer.current.snapshot, self._store, lambda: self._decision_log.dropped)
-        self.registry: CollectorRegistry = build_registry(metrics, state)
         make = choose_transport(file.transport)
         self.transports: list[Transport] = [
-            make(place.address(listen.address), listen.network, self.servicer, self._health) for listen in file.listen
+            make(place.address(listen.address), listen.network, self.servicer, self._health, file.limits.in_flight)
+            for listen in file.listen
         ]
+
+        state = StateMetrics(
+            lambda: self.servicer.current.snapshot,
+            self._store,
+            lambda: self._decision_log.dropped,
+            lambda: sum(transport.in_flight for transport in self.transports),
+        )
+        self.registry: CollectorRegistry = build_registry(metrics, state)
 
     async def start(self) -> None:
         """Open the ports; say that we are ready last of all. Raises OSError when an address cannot be bound."""
