@@ -100,6 +100,7 @@ class _Builder:
         for position, grant in enumerate(self._file.grants):
             self._add_grant(self._position("grants", position), grant)
         self._check_errors(self._file.errors)
+        self._check_replay()
         self._check_identity_headers()
 
     def snapshot(self, now_ms: int) -> Snapshot:
@@ -178,6 +179,7 @@ class _Builder:
             ip_control=ip_control,
             vpc_ids=frozenset(entry.vpc_ids),
             strip_credentials=self._file.strip_credentials if strip is None else strip,
+            replay_outage=entry.replay_outage,
         )
 
     def _bind_plugins(self, place: KeyPath, entry: ApiEntry) -> tuple[JwtPlugin | None, IpControl | None]:
@@ -278,6 +280,17 @@ class _Builder:
                 self._report(path, "is no reason; `extauthz reasons` lists them")
             elif not known.provisional:
                 self._report(path, "has an answer that the vendor documents; only provisional ones can be changed")
+
+    def _check_replay(self) -> None:
+        store = self._file.replay.redis
+        if store is None:
+            return
+        path: KeyPath = ("replay", "redis", "url")
+        url = self._resolve(store.url, path)
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            self._report(path, "must begin with redis://, rediss:// or unix://")
+        if self._file.replay.scope == "per_worker":
+            self._report(("replay", "scope"), "per_worker and a shared store exclude each other; drop one of them")
 
     def _check_identity_headers(self) -> None:
         names = [name.lower() for name in self._file.identity_headers]

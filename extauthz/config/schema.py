@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from extauthz.config.secrets import FromFile, Secret
-from extauthz.domain.api import AppCodeMode, AuthMethod, Strictness
+from extauthz.domain.api import AppCodeMode, AuthMethod, ReplayOutage, Strictness
 from extauthz.domain.jwt import SEVEN_DAYS_S, TokenPlace
 from extauthz.domain.request import Network, Stage
 from extauthz.domain.settings import Generation, IdentityFact, Reveal
@@ -52,10 +52,26 @@ class Errors(Section):
     overrides: dict[str, OverrideAnswer] = Field(default_factory=dict, description="by reason, provisional ones only")
 
 
+class Redis(Section):
+    """A Redis or Valkey that every worker and replica shares."""
+
+    url: Secret = Field(
+        description="redis://[user:password@]host:port/db, rediss:// for TLS (?ssl_ca_certs=FILE), or unix:///path; "
+        "by value, {env: NAME} or {file: PATH}"
+    )
+    timeout: Annotated[timedelta, Field(ge=timedelta(milliseconds=5), le=timedelta(seconds=2))] = Field(
+        timedelta(milliseconds=100), description="for one round trip; twice that must fit into Envoy's timeout"
+    )
+    connections: Annotated[int, Field(ge=1, le=256)] = Field(8, description="per process")
+    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:._{}-]{0,64}$")] = "extauthz:"
+    cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
+
+
 class Replay(Section):
     """Where nonces and jtis are remembered."""
 
     capacity: Annotated[int, Field(ge=1)] = Field(1_000_000, description="live values; when full, checks get 503")
+    redis: Redis | None = Field(None, description="the shared store; without it, the memory of each process")
     scope: Literal["service", "per_worker"] = Field(
         "service", description="per_worker: with several workers and no shared store, a nonce passes once in each"
     )
@@ -130,6 +146,9 @@ class ApiEntry(Section):
     plugins: list[Id] = Field(default_factory=list)
     vpc_ids: list[str] = Field(default_factory=list, description="VPCs that may call, by extauthz.vpc_id")
     strip_credentials: bool | None = None
+    replay_outage: ReplayOutage = Field(
+        ReplayOutage.DENY, description="allow: while the shared store is out of order, pass without replay protection"
+    )
 
 
 class JwtEntry(Section):

@@ -49,7 +49,9 @@ class Reason:
 ALLOWED: Final = "allowed"
 ANONYMOUS: Final = "anonymous"
 ASKED_AGAIN: Final = "asked_again"
-ALLOW_LABELS: Final = (ALLOWED, ANONYMOUS, ASKED_AGAIN)
+REPLAY_UNCHECKED: Final = "replay_unchecked"
+"""Allowed because the API says ``replay_outage: allow`` and the shared store was out of order."""
+ALLOW_LABELS: Final = (ALLOWED, ANONYMOUS, ASKED_AGAIN, REPLAY_UNCHECKED)
 
 _CATALOGUE: dict[str, Reason] = {}
 

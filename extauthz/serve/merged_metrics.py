@@ -1,5 +1,6 @@
 """The metrics of all workers as one: counters are added up and never go backwards when a worker is replaced."""
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import Any, Final
@@ -18,8 +19,9 @@ SUMMED_GAUGES: Final = frozenset(
         "process_open_fds",
     }
 )
-"""Of other gauges the largest value is shown: ages, sizes of the one snapshot, limits."""
-_GROWING: Final = ("counter", "histogram")
+LOWEST_GAUGES: Final = frozenset({"extauthz_replay_store_up"})
+"""Of these the worst is shown; of other gauges the largest value: ages, sizes of the one snapshot, limits."""
+_GROWING: Final = ("counter", "histogram", "summary")
 
 Numbers = list[dict[str, Any]]
 _Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -64,6 +66,12 @@ class MergedMetrics(Collector):
             yield metric
 
 
+def _combination(family: dict[str, Any]) -> Callable[[float, float], float]:
+    if family["type"] in _GROWING or family["name"] in SUMMED_GAUGES:
+        return operator.add
+    return min if family["name"] in LOWEST_GAUGES else max
+
+
 def _merge(parts: Iterable[Numbers]) -> Iterator[dict[str, Any]]:
     """Families of the same name made one."""
     families: dict[str, dict[str, Any]] = {}
@@ -72,11 +80,11 @@ def _merge(parts: Iterable[Numbers]) -> Iterator[dict[str, Any]]:
         name = family["name"]
         families.setdefault(name, family)
         merged = values.setdefault(name, {})
-        adds = family["type"] in _GROWING or name in SUMMED_GAUGES
+        combine = _combination(family)
         for sample, labels, value in family["samples"]:
             key = (sample, tuple(labels.items()))
             before = merged.get(key)
-            merged[key] = value if before is None else before + value if adds else max(before, value)
+            merged[key] = value if before is None else combine(before, value)
     for name, family in families.items():
         samples = [[sample, dict(labels), value] for (sample, labels), value in values[name].items()]
         yield {**family, "samples": samples}

@@ -12,7 +12,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 import extauthz
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Allow, Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
@@ -109,17 +108,15 @@ def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
 
 
 class StateMetrics(Collector):
-    """Snapshot, replay store and build: read at the time of the scrape."""
+    """Snapshot, checks in work and build: read at the time of the scrape."""
 
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
-        store: MemoryReplayStore,
         dropped_lines: Callable[[], int],
         in_flight: Callable[[], int],
     ) -> None:
         self._snapshot = snapshot
-        self._store = store
         self._dropped_lines = dropped_lines
         self._in_flight = in_flight
 
@@ -140,8 +137,6 @@ class StateMetrics(Collector):
         yield sizes
         in_flight = self._in_flight()
         yield GaugeMetricFamily("extauthz_checks_in_flight", "Checks taken on and not answered.", value=in_flight)
-        yield GaugeMetricFamily("extauthz_replay_entries", "Nonces and jtis remembered.", value=len(self._store))
-        yield GaugeMetricFamily("extauthz_replay_capacity", "How many fit.", value=self._store.capacity)
         yield CounterMetricFamily(
             "extauthz_decision_log_dropped",
             "Log lines dropped because the queue was full.",

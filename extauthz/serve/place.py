@@ -44,10 +44,11 @@ def check_workers(config: ServiceConfig, count: int) -> None:
     if count == 1:
         return
     problems = []
-    if config.file.replay.scope != "per_worker":
+    if config.file.replay.redis is None and config.file.replay.scope != "per_worker":
         message = (
             f"nonces remembered in memory are not shared by {count} workers, so a request could be replayed once per "
-            "worker. Either run one worker, or accept that knowingly with `replay: {scope: per_worker}`"
+            "worker. Either name a shared store with `replay: {redis: {url: ...}}`, or run one worker, or accept it "
+            "knowingly with `replay: {scope: per_worker}`"
         )
         problems.append(Problem(str(config.path), 1, ("replay",), message))
     taken = [(config.file.operations, "operations")]

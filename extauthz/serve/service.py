@@ -10,12 +10,12 @@ from prometheus_client import CollectorRegistry
 
 from extauthz.config import ServiceConfig
 from extauthz.config.secrets import FromFile
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.place import ALONE, Place
+from extauthz.serve.replay_store import open_store
 from extauthz.serve.transports import Health, Transport, choose_transport
 from extauthz.wire.servicer import Current, Servicer, wall_clock_ms
 
@@ -45,10 +45,10 @@ class Service:
         file = config.file
         self._drain_s = file.drain.total_seconds()
         self._health = Health()
-        self._store = MemoryReplayStore(file.replay.capacity)
+        self._store = open_store(config)
         self._decision_log = _open_decision_log(config, place)
         metrics = CheckMetrics()
-        self.servicer = Servicer(config.snapshot, self._store, Observers(metrics, self._decision_log), now_ms)
+        self.servicer = Servicer(config.snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
         make = choose_transport(file.transport)
         self.transports: list[Transport] = [
             make(place.address(listen.address), listen.network, self.servicer, self._health, file.limits.in_flight)
@@ -57,11 +57,10 @@ class Service:
 
         state = StateMetrics(
             lambda: self.servicer.current.snapshot,
-            self._store,
             lambda: self._decision_log.dropped,
             lambda: sum(transport.in_flight for transport in self.transports),
         )
-        self.registry: CollectorRegistry = build_registry(metrics, state)
+        self.registry: CollectorRegistry = build_registry(metrics, state, self._store.metrics)
 
     async def start(self) -> None:
         """Open the ports; say that we are ready last of all. Raises OSError when an address cannot be bound."""
@@ -78,6 +77,7 @@ class Service:
         self._health.serving = False
         await asyncio.sleep(self._drain_s)
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
+        await self._store.close()
         self._decision_log.close()
 
     def apply(self, config: ServiceConfig) -> None:
