@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from extauthz.config.listeners import check_listeners
 from extauthz.config.plugins import build_ip_control, build_jwt
 from extauthz.config.problems import ConfigError, KeyPath, Problem
 from extauthz.config.schema import AllOf, AnyOf, ApiEntry, Auth, ConfigFile, Digest, Errors, GrantEntry, IpControlEntry
@@ -101,6 +102,7 @@ class _Builder:
             self._add_grant(self._position("grants", position), grant)
         self._check_errors(self._file.errors)
         self._check_replay()
+        check_listeners(self._file, self._base, self._report)
         self._check_identity_headers()
 
     def snapshot(self, now_ms: int) -> Snapshot:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -27,6 +28,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Tls(Section):
+    """Certificates of a listener: PEM files, relative to this file, read anew when they change."""
+
+    cert: Path = Field(description="our certificate, then the intermediate ones")
+    key: Path = Field(description="its private key, without a password")
+    client_ca: Path | None = Field(None, description="who signs Envoy's certificate; with it, a client must have one")
+    allowed_clients: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
+        default_factory=list,
+        description="subject alternative names that may ask: spiffe://..., DNS names; empty: all that client_ca signed",
+    )
+
+
 class Listen(Section):
     """An address where Envoy asks us."""
 
@@ -34,6 +47,8 @@ class Listen(Section):
     network: Network | None = Field(
         None, description="Binds this listener to a network. Without it Envoy's context says which one."
     )
+    tls: Tls | None = Field(None, description="TLS, on gRPC's own transport")
+    insecure: bool = Field(False, description="plain text is meant, although the address can be reached from outside")
 
 
 class OverrideAnswer(Section):

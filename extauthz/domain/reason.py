@@ -396,6 +396,14 @@ OVERLOADED = _reason(
     "More checks were in flight than the configuration allows, or Envoy's deadline had passed before we began.",
     failure=True,
 )
+PEER_REFUSED = _reason(
+    "peer_refused",
+    ("X503BZ", 503, "Service Unavailable"),
+    (503, "Service Unavailable"),
+    GrpcStatus.UNAVAILABLE,
+    "The check came over mTLS from a client that `listen[].tls.allowed_clients` does not name: not an Envoy of yours.",
+    failure=True,
+)
 INTERNAL_ERROR = _reason(
     "internal_error",
     ("X503BZ", 503, "Service Unavailable"),

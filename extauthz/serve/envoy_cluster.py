@@ -2,27 +2,49 @@
 
 from typing import Any, Final
 
-from extauthz.config.schema import ConfigFile
-from extauthz.domain.request import Network
+from extauthz.config.schema import ConfigFile, Tls
 from extauthz.serve.place import WILDCARDS, Place
 from extauthz.wire.servicer import SERVICE
 
 _HTTP2: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
+_TLS: Final = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+TLS_FILES: Final = {name: f"/etc/envoy/extauthz/{name}.pem" for name in ("ca", "cert", "key")}
+"""Where Envoy finds who signed our certificate, and its own: to be replaced where they lie elsewhere."""
+
 
 def envoy_clusters(file: ConfigFile, workers: int, host: str = "") -> list[dict[str, Any]]:
     """One cluster for each network that listeners are bound to, ``extauthz`` for listeners that are bound to none.
 
+    Listeners that speak TLS get a cluster of their own, with the places of Envoy's certificates in TLS_FILES.
     ``host`` is where Envoy reaches a listener that is bound to every interface; by default its own machine.
     """
-    endpoints: dict[Network | None, list[dict[str, Any]]] = {}
+    endpoints: dict[str, list[dict[str, Any]]] = {}
+    sockets: dict[str, dict[str, Any]] = {}
     for index in range(workers):
         for listen in file.listen:
+            name = "extauthz" + (f"-{listen.network}" if listen.network else "") + ("-tls" if listen.tls else "")
             address = Place(index, workers).address(listen.address)
-            endpoints.setdefault(listen.network, []).append({"endpoint": {"address": _address(address, host)}})
-    return [
-        _cluster(f"extauthz-{network.value}" if network else "extauthz", found) for network, found in endpoints.items()
-    ]
+            endpoints.setdefault(name, []).append({"endpoint": {"address": _address(address, host)}})
+            if listen.tls is not None:
+                sockets[name] = _tls(listen.tls)
+    return [_cluster(name, found) | sockets.get(name, {}) for name, found in endpoints.items()]
+
+
+def _tls(tls: Tls) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "alpn_protocols": ["h2"],
+        "validation_context": {"trusted_ca": {"filename": TLS_FILES["ca"]}},
+    }
+    if tls.client_ca is not None:
+        own = {"certificate_chain": {"filename": TLS_FILES["cert"]}, "private_key": {"filename": TLS_FILES["key"]}}
+        context["tls_certificates"] = [own]
+    return {
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {"@type": f"type.googleapis.com/{_TLS}", "common_tls_context": context},
+        }
+    }
 
 
 def _cluster(name: str, endpoints: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from extauthz.domain import reason
 from extauthz.domain.request import Network
+from extauthz.serve.tls import Certificates, may_ask
 from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, bound_address
 from extauthz.wire.servicer import CHECK_PATH, Servicer
 
@@ -25,14 +26,23 @@ class GrpcioTransport:
     """Answers on the event loop, one coroutine a call."""
 
     def __init__(
-        self, address: str, binding: Network | None, servicer: Servicer, health: Health, in_flight_limit: int
+        self,
+        address: str,
+        binding: Network | None,
+        servicer: Servicer,
+        health: Health,
+        in_flight_limit: int,
+        certificates: Certificates | None = None,
     ) -> None:
+        """With ``certificates`` it speaks TLS, else plain text."""
         self.address = address
         self.in_flight = 0
         self._binding = binding
         self._servicer = servicer
         self._health = health
         self._limit = in_flight_limit
+        self._certificates = certificates
+        self._names = None if certificates is None or not certificates.allowed_clients else certificates.allowed_clients
         self._server: Any = None
 
     async def start(self) -> None:
@@ -40,7 +50,10 @@ class GrpcioTransport:
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((_Handlers({CHECK_PATH: self._check, HEALTH_PATH: self._check_health}),))
         try:
-            port = self._server.add_insecure_port(self.address)
+            if self._certificates is None:
+                port = self._server.add_insecure_port(self.address)
+            else:
+                port = self._server.add_secure_port(self.address, self._certificates.credentials())
         except RuntimeError:
             raise OSError(f"cannot listen on {self.address}: is another process using it?") from None
         self.address = bound_address(self.address, port)
@@ -51,6 +64,8 @@ class GrpcioTransport:
             await self._server.stop(grace_s)
 
     async def _check(self, payload: bytes, context: Any) -> bytes:
+        if self._names is not None and not may_ask(context, self._names):
+            return self._servicer.refuse(reason.PEER_REFUSED)
         if len(payload) > MAX_MESSAGE_BYTES:
             return self._servicer.refuse(reason.REQUEST_INVALID)
         left_s = context.time_remaining()
@@ -66,6 +81,8 @@ class GrpcioTransport:
             self.in_flight -= 1
 
     async def _check_health(self, payload: bytes, context: Any) -> bytes:
+        if self._names is not None and not may_ask(context, self._names):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not an allowed client")
         try:
             answer = self._health.check(payload)
         except DecodeError:

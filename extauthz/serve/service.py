@@ -9,13 +9,16 @@ from typing import IO, Any, Final
 from prometheus_client import CollectorRegistry
 
 from extauthz.config import ServiceConfig
+from extauthz.config.schema import ConfigFile, Listen
 from extauthz.config.secrets import FromFile
 from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
+from extauthz.serve.grpcio_transport import GrpcioTransport
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.place import ALONE, Place
 from extauthz.serve.replay_store import open_store
+from extauthz.serve.tls import CertificateMetrics, Certificates
 from extauthz.serve.transports import Health, Transport, choose_transport
 from extauthz.wire.servicer import Current, Servicer, wall_clock_ms
 
@@ -49,27 +52,31 @@ class Service:
         self._decision_log = _open_decision_log(config, place)
         metrics = CheckMetrics()
         self.servicer = Servicer(config.snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
-        make = choose_transport(file.transport)
-        self.transports: list[Transport] = [
-            make(place.address(listen.address), listen.network, self.servicer, self._health, file.limits.in_flight)
+        self._certificates = [
+            None if listen.tls is None else Certificates(listen.tls, config.path.parent, listen.address)
             for listen in file.listen
         ]
-
+        self.transports: list[Transport] = [
+            self._transport(listen, place, certificates, file)
+            for listen, certificates in zip(file.listen, self._certificates, strict=True)
+        ]
         state = StateMetrics(
             lambda: self.servicer.current.snapshot,
             lambda: self._decision_log.dropped,
             lambda: sum(transport.in_flight for transport in self.transports),
         )
-        self.registry: CollectorRegistry = build_registry(metrics, state, self._store.metrics)
+        self.registry: CollectorRegistry = build_registry(
+            metrics, state, self._store.metrics, CertificateMetrics(self._certificates)
+        )
 
     async def start(self) -> None:
         """Open the ports; say that we are ready last of all. Raises OSError when an address cannot be bound."""
         for transport in self.transports:
             await transport.start()
         self._health.serving = True
-        addresses = ", ".join(transport.address for transport in self.transports)
-        kind = type(self.transports[0]).__name__.removesuffix("Transport").lower()
-        _log.info("serving checks on %s (%s)", addresses, kind)
+        for transport, certificates in zip(self.transports, self._certificates, strict=True):
+            kind = type(transport).__name__.removesuffix("Transport").lower()
+            _log.info("serving checks on %s (%s%s)", transport.address, kind, "" if certificates is None else ", TLS")
 
     async def stop(self) -> None:
         """Say NOT_SERVING, wait until Envoy has noticed, finish what is in flight, close."""
@@ -79,6 +86,16 @@ class Service:
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
         await self._store.close()
         self._decision_log.close()
+
+    def _transport(
+        self, listen: Listen, place: Place, certificates: Certificates | None, file: ConfigFile
+    ) -> Transport:
+        place_and_limits = (
+            place.address(listen.address), listen.network, self.servicer, self._health, file.limits.in_flight,
+        )  # fmt: skip
+        if certificates is not None:
+            return GrpcioTransport(*place_and_limits, certificates)
+        return choose_transport(file.transport)(*place_and_limits)
 
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""

@@ -195,7 +195,7 @@ def test_several_workers_with_nonces_in_memory_refuse_to_start_unless_told(confi
     ],
 )
 def test_listeners_of_workers_that_collide_are_named(config, tmp_path, listen, complaint):
-    config = config | {"listen": [{"address": one} for one in listen], "operations": "127.0.0.1:9901"}
+    config = config | {"listen": [{"address": one, "insecure": True} for one in listen], "operations": "127.0.0.1:9901"}
     result = envoy_cluster(tmp_path, config, "--workers", "3")
     assert result.returncode == 1
     assert complaint in result.stderr
