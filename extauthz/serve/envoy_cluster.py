@@ -12,6 +12,22 @@ _TLS: Final = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 TLS_FILES: Final = {name: f"/etc/envoy/extauthz/{name}.pem" for name in ("ca", "cert", "key")}
 """Where Envoy finds who signed our certificate, and its own: to be replaced where they lie elsewhere."""
 
+_EJECTING: Final[dict[str, Any]] = {
+    # A killed worker refuses connections at once, and so looks least busy: out with it until health checks speak.
+    "outlier_detection": {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 1,
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+        "interval": "1s",
+        "base_ejection_time": "1s",
+        "max_ejection_percent": 50,
+    }
+}
+
 
 def envoy_clusters(file: ConfigFile, workers: int, host: str = "") -> list[dict[str, Any]]:
     """One cluster for each network that listeners are bound to, ``extauthz`` for listeners that are bound to none.
@@ -28,7 +44,8 @@ def envoy_clusters(file: ConfigFile, workers: int, host: str = "") -> list[dict[
             endpoints.setdefault(name, []).append({"endpoint": {"address": _address(address, host)}})
             if listen.tls is not None:
                 sockets[name] = _tls(listen.tls)
-    return [_cluster(name, found) | sockets.get(name, {}) for name, found in endpoints.items()]
+    ejecting = _EJECTING if workers > 1 else {}
+    return [_cluster(name, found) | ejecting | sockets.get(name, {}) for name, found in endpoints.items()]
 
 
 def _tls(tls: Tls) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -166,13 +167,19 @@ class Supervisor:
             if fault:
                 self._wanted = before
                 raise ConfigError([Problem(str(config.path), 1, (), f"{fault}; the restart ends here")])
+            if slot is not self._slots[-1]:
+                # Envoy needs as long to see that this one serves as it needs to see that one drains.
+                self._tend_for(config.file.drain.total_seconds(), lambda: self._stopping)
 
     def _drain(self, slot: Slot, worker: WorkerProcess) -> None:
         self._ask_to_stop(worker)
-        deadline = time.monotonic() + self._patience_s()
-        while not worker.has_ended() and time.monotonic() < deadline:
-            self._tend(0.1, leave=slot)
+        self._tend_for(self._patience_s(), worker.has_ended, leave=slot)
         self._empty(slot, "restarted")
+
+    def _tend_for(self, seconds: float, until: Callable[[], bool], leave: Slot | None = None) -> None:
+        deadline_s = time.monotonic() + seconds
+        while not until() and time.monotonic() < deadline_s:
+            self._tend(0.1, leave)
 
     # One worker.
 
