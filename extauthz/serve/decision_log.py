@@ -41,11 +41,15 @@ class NullDecisionLog:
 class DecisionLog:
     """Hands decisions to a thread that formats and writes them; drops and counts lines when its queue is full."""
 
-    def __init__(self, output: IO[str], capacity: int, sample_allowed: float, revision: str = "") -> None:
+    def __init__(
+        self, output: IO[str], capacity: int, sample_allowed: float, revision: str = "", whole_lines: bool = False
+    ) -> None:
+        """``whole_lines``: each is written at once, for an output that other processes write to as well."""
         self.dropped = 0
         self.revision = revision
         """Of the snapshot that decides now; a reload assigns it."""
         self._output = output
+        self._whole_lines = whole_lines
         self._sample_allowed = sample_allowed
         self._entries: queue.Queue[_Entry | None] = queue.Queue(capacity)
         self._writer = threading.Thread(target=self._write, name="decision-log", daemon=True)
@@ -74,7 +78,7 @@ class DecisionLog:
             try:
                 line = json.dumps(describe(entry), ensure_ascii=False, separators=(",", ":"))
                 self._output.write(line + "\n")
-                if self._entries.empty():
+                if self._whole_lines or self._entries.empty():
                     self._output.flush()
             except (OSError, ValueError):  # a full disk: lines are lost and counted, and the next one is tried
                 self.dropped += 1

@@ -115,4 +115,4 @@ def _open_decision_log(config: ServiceConfig, place: Place) -> DecisionLog | Nul
         output: IO[str] = place.file(section.destination.file).open("a", encoding="utf-8")
     else:
         output = sys.stdout
-    return DecisionLog(output, section.capacity, section.sample_allowed, config.snapshot.revision)
+    return DecisionLog(output, section.capacity, section.sample_allowed, config.snapshot.revision, place.count > 1)

@@ -20,7 +20,7 @@ from extauthz.serve.place import Place, check_workers
 from extauthz.serve.reload import Reloader
 from extauthz.serve.service import GRACE_S
 from extauthz.serve.watch import WatchingThread
-from extauthz.serve.worker_process import WorkerProcess, WorkerRefused, WorkerSilent
+from extauthz.serve.worker_process import LOAD_TIMEOUT_S, WorkerProcess, WorkerRefused, WorkerSilent
 
 PING_EVERY_S: Final = 1.0
 PING_TIMEOUT_S: Final = 5.0
@@ -78,6 +78,7 @@ class Supervisor:
         """What a worker gets that starts now."""
         self._commands: SimpleQueue[Command] = SimpleQueue()  # the one queue that a signal handler may use
         self._pending: Command | None = None
+        self._started = False
         self._stopping = False
         self._replaced: dict[str, int] = {}
         self._watcher = WatchingThread(
@@ -108,6 +109,7 @@ class Supervisor:
             fault = self._start_worker(slot)
             if fault:
                 raise StartFailed(fault)
+        self._started = True
         if self._reloader.config.file.watch:
             self._watcher.start()
         _log.info("%d workers, operations on port %d", len(self._slots), self.operations.port)
@@ -150,7 +152,7 @@ class Supervisor:
             if slot.worker is None:
                 continue
             try:
-                slot.worker.ask("reload", PING_TIMEOUT_S, text=config.text)
+                slot.worker.ask("reload", LOAD_TIMEOUT_S, text=config.text)
             except (WorkerSilent, WorkerRefused):
                 self._empty(slot, "unable to reload")
 
@@ -279,7 +281,7 @@ class Supervisor:
     def _readiness(self) -> dict[str, Any]:
         workers = [{"index": worker.place.index, "pid": worker.pid, **worker.state} for worker in self._workers()]
         return {
-            "ready": not self._stopping and self._count_ready() > 0,
+            "ready": self._started and not self._stopping and self._count_ready() > 0,
             "revision": self._reloader.config.snapshot.revision,
             **self._reloader.status.details(),
             "workers": workers,

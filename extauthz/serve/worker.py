@@ -22,7 +22,6 @@ from extauthz.serve.place import Place
 from extauthz.serve.service import Service
 from extauthz.wire.servicer import describe
 
-ANSWER_TIMEOUT_S: Final = 10.0
 Numbers = list[dict[str, Any]]
 _log: Final = logging.getLogger("extauthz")
 
@@ -62,11 +61,15 @@ class Worker:
     def _obey(self, loop: asyncio.AbstractEventLoop) -> None:
         while (message := receive(self._pipe)) is not None:
             # By way of the event loop, so that an answer proves that it turns.
-            answer = asyncio.run_coroutine_threadsafe(self._answer(message), loop)
+            asked = asyncio.run_coroutine_threadsafe(self._answer(message), loop)
             try:
-                send(self._pipe, {"id": message["id"], **answer.result(ANSWER_TIMEOUT_S)})
-            except TimeoutError:
-                continue
+                answer = asked.result()
+            except ConfigError as error:
+                answer = {"error": str(error)}
+            except Exception as error:
+                answer = {"error": describe(error)}
+            try:
+                send(self._pipe, {"id": message["id"], **answer})
             except OSError:
                 break
         loop.call_soon_threadsafe(self._stopping.set)

@@ -13,7 +13,8 @@ from extauthz.serve.merged_metrics import MergedMetrics
 from extauthz.serve.place import Place
 from extauthz.serve.worker import receive, send
 
-START_TIMEOUT_S: Final = 30.0
+LOAD_TIMEOUT_S: Final = 120.0
+"""How long a worker may take to build a snapshot: a large one takes tens of seconds."""
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -58,7 +59,7 @@ class WorkerProcess:
 
     def start(self, config: ServiceConfig) -> None:
         """Hand over the configuration and wait until it serves. Raises WorkerRefused, WorkerSilent."""
-        self.ask("start", START_TIMEOUT_S, path=str(config.path), text=config.text)
+        self.ask("start", LOAD_TIMEOUT_S, path=str(config.path), text=config.text)
 
     def ask(self, what: str, timeout_s: float, **more: str) -> None:
         """Ask, wait for the answer, keep its state and numbers. Raises WorkerRefused, WorkerSilent."""

@@ -1,6 +1,7 @@
 """Several workers, one service: started, watched, replaced, restarted one by one, ended; shown as one."""
 
 import copy
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,12 @@ import grpc
 import pytest
 import yaml
 
-from tests.unit.serve.running import CODE, base_config, eventually, free_ports, status_of
+from extauthz.config import load
+from extauthz.serve.merged_metrics import MergedMetrics
+from extauthz.serve.place import Place
+from extauthz.serve.worker_process import WorkerProcess, WorkerRefused
+from extauthz.wire.servicer import CHECK_PATH
+from tests.unit.serve.running import CODE, base_config, check_request, eventually, free_ports, status_of
 
 CODED = {"authorization": f"APPCODE {CODE}"}
 
@@ -244,3 +250,38 @@ def test_envoy_cluster_lists_every_socket_and_envoy_accepts_it(config, tmp_path)
         [envoy_binary(), "-c", str(bootstrap), "--mode", "validate"], capture_output=True, text=True, timeout=100
     )
     assert validated.returncode == 0, validated.stderr[-1000:]
+
+
+def test_workers_that_share_standard_output_write_whole_lines(config, serve, call):
+    running = serve(config | {"decision_log": {"destination": "stdout"}}, "--workers", "2")
+    threads = [threading.Thread(target=_ask_often, args=(call(address),)) for address in addresses(config)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert running.stop() == 0
+    lines = [line for line in running.log.splitlines() if line.startswith("{") or line.endswith("}")]
+    assert len([json.loads(line) for line in lines]) == 600
+
+
+def _ask_often(caller) -> None:
+    check = caller.channel.unary_unary(CHECK_PATH)
+    for one in [check.future(check_request("/open"), timeout=20) for _ in range(300)]:
+        one.result()
+
+
+def test_one_answer_that_fails_does_not_end_the_talk_between_supervisor_and_worker(config, tmp_path):
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(yaml.safe_dump(config))
+    metrics = MergedMetrics()
+    worker = WorkerProcess(Place(0, 2), metrics)
+    try:
+        worker.start(load(file))
+        bad = yaml.safe_dump(config | {"grants": [{"app": "nobody", "apis": ["coded"]}]})
+        with pytest.raises(WorkerRefused, match="`nobody` does not exist"):
+            worker.ask("reload", 20, text=bad)
+        worker.ask("ping", 20)
+        assert worker.state["ready"] is True
+    finally:
+        worker.kill()
+        worker.retire()
