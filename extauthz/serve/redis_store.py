@@ -17,6 +17,8 @@ from extauthz.domain.decision import OneTimeUse
 
 REST_S: Final = 0.2
 """After a failure the store is left alone for so long: checks get their answer at once instead of one time-out each."""
+FULL_TRIP: Final = 128
+"""How many values are worth a round trip of their own while another one is under way."""
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -27,7 +29,11 @@ class _Asked(NamedTuple):
 
 
 class RedisReplayStore:
-    """Records one-time values. What arrives while all connections are busy goes together with the next free one."""
+    """Records one-time values. What arrives during a round trip goes together with the next one.
+
+    That costs a check at most one round trip more and a busy process most of its commands; only when more than
+    FULL_TRIP values wait does another connection help out.
+    """
 
     def __init__(self, url: str, timeout_s: float, connections: int, prefix: str, cluster: bool = False) -> None:
         """``url`` is redis://, rediss:// (TLS) or unix://, and may hold a password. Nothing is connected yet.
@@ -41,7 +47,8 @@ class RedisReplayStore:
         self.up = True
         self._timeout_s = timeout_s
         self._prefix = prefix.encode()
-        self._free = connections
+        self._connections = connections
+        self._under_way = 0
         self._waiting: deque[_Asked] = deque()
         self._sends: set[asyncio.Task[None]] = set()
         self._rest_until_s = 0.0
@@ -70,19 +77,20 @@ class RedisReplayStore:
     async def _record(self, use: OneTimeUse, now_ms: int) -> Outcome:
         loop = asyncio.get_running_loop()
         asked = _Asked(use, now_ms, loop.create_future())
-        if not self._waiting and self._free:
-            loop.call_soon(self._send_waiting)  # after all that this turn of the loop brings
         self._waiting.append(asked)
+        if len(self._waiting) in (1, FULL_TRIP):
+            loop.call_soon(self._send_waiting)  # after all that this turn of the loop brings
         return await asked.outcome
 
     def _send_waiting(self) -> None:
-        if not self._free:
+        busy = self._under_way == self._connections
+        if busy or (self._under_way and len(self._waiting) < FULL_TRIP):
             return
         batch = [asked for asked in self._waiting if not asked.outcome.done()]  # done: the call was cancelled
         self._waiting.clear()
         if not batch:
             return
-        self._free -= 1
+        self._under_way += 1
         task = asyncio.create_task(self._send(batch))
         self._sends.add(task)
         task.add_done_callback(self._sends.discard)
@@ -105,7 +113,7 @@ class RedisReplayStore:
         else:
             self._answered(time.monotonic() - started_s, replies)
         finally:
-            self._free += 1
+            self._under_way -= 1
             for asked, outcome in zip(batch, outcomes, strict=True):
                 if not asked.outcome.done():
                     self.outcomes[outcome] += 1
