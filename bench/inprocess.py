@@ -19,7 +19,7 @@ from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
 from extauthz.serve.decision_log import NullDecisionLog
 from extauthz.serve.metrics import CheckMetrics
-from extauthz.serve.process import Observers
+from extauthz.serve.service import Observers
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.request import read_request
 from extauthz.wire.servicer import Servicer

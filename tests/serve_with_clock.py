@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 
 from extauthz.config import load
-from extauthz.serve.process import Service
+from extauthz.serve.process import Process
 from extauthz.wire.servicer import wall_clock_ms
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     def now_ms() -> int:
         return int(arguments.clock.read_text() or wall_clock_ms())
 
-    uvloop.run(Service(load(arguments.config), now_ms).run())
+    uvloop.run(Process(load(arguments.config), now_ms).run())
 
 
 if __name__ == "__main__":

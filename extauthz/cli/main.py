@@ -3,7 +3,7 @@
 import typer
 
 import extauthz
-from extauthz.cli import call, check_config, doctor, reasons, schema, serve
+from extauthz.cli import call, check_config, doctor, envoy_cluster, reasons, schema, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +14,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("check-config")(check_config.check_config)
 app.command("call")(call.call)
+app.command("envoy-cluster")(envoy_cluster.envoy_cluster)
 app.command("schema")(schema.schema)
 app.command("reasons")(reasons.reasons)
 app.command("doctor")(doctor.doctor)

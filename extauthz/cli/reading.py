@@ -14,8 +14,13 @@ def read_config(path: Path) -> ServiceConfig:
     try:
         return load(path)
     except ConfigError as error:
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
-        count = len(error.problems)
-        typer.echo(f"{count} mistake{'s' if count > 1 else ''} in {path}; nothing was started or changed.", err=True)
+        print_problems(path, error)
         raise typer.Exit(1) from None
+
+
+def print_problems(path: Path, error: ConfigError) -> None:
+    """Print every mistake of a configuration to standard error."""
+    for problem in error.problems:
+        typer.echo(str(problem), err=True)
+    count = len(error.problems)
+    typer.echo(f"{count} mistake{'s' if count > 1 else ''} in {path}; nothing was started or changed.", err=True)

@@ -6,11 +6,18 @@ from pathlib import Path
 import typer
 import uvloop
 
-from extauthz.cli.reading import ConfigOption, read_config
-from extauthz.serve.process import Service
+from extauthz.cli.reading import ConfigOption, print_problems, read_config
+from extauthz.config import ConfigError
+from extauthz.serve.process import Process
+from extauthz.serve.supervisor import StartFailed, Supervisor
 
 
-def serve(config: Path = ConfigOption) -> None:
+def serve(
+    config: Path = ConfigOption,
+    workers: int = typer.Option(
+        1, min=1, max=256, help="Processes, each on sockets of its own; `extauthz envoy-cluster` lists them for Envoy."
+    ),
+) -> None:
     """Answer Envoy's checks until SIGTERM or Ctrl-C.
 
     The decision log goes where the configuration says, everything else to standard error.
@@ -19,7 +26,16 @@ def serve(config: Path = ConfigOption) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells every URL that is fetched
     loaded = read_config(config)
     try:
-        uvloop.run(Service(loaded).run())
+        if workers > 1:
+            Supervisor(loaded, workers).run()
+        else:
+            uvloop.run(Process(loaded).run())
+    except ConfigError as error:
+        print_problems(config, error)
+        raise typer.Exit(1) from None
+    except StartFailed as error:
+        typer.echo(f"cannot start: {error}", err=True)
+        raise typer.Exit(1) from None
     except ModuleNotFoundError as error:
         typer.echo(f"{error}: `transport: native` needs `pip install extauthz[fast]`", err=True)
         raise typer.Exit(1) from None

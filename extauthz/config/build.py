@@ -4,11 +4,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from extauthz.config.groups import BuiltGroup, build_group
+from extauthz.config.listeners import check_listeners
 from extauthz.config.plugin_schema import IpControlEntry
 from extauthz.config.plugins import build_ip_control, build_jwt
 from extauthz.config.problems import ConfigError, KeyPath, Problem
@@ -44,18 +45,27 @@ class ServiceConfig:
 
     file: ConfigFile
     snapshot: Snapshot
+    path: Path
+    """Where the file was read; the paths that it names are relative to its folder."""
+    text: str = field(repr=False)
+    """What stood in the file."""
 
 
-def load(path: Path, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> ServiceConfig:
-    """Read, validate and build. Raises ConfigError with every mistake that was found, not only the first."""
-    source = Source(path)
+def load(
+    path: Path, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000, text: str | None = None
+) -> ServiceConfig:
+    """Read, validate and build. Raises ConfigError with every mistake that was found, not only the first.
+
+    ``text`` stands in for the content of the file, which is then not read; its neighbours still are.
+    """
+    source = Source(path, text)
     validated = validate(source)
     builder = _Builder(source, validated)
     builder.build()
     problems = validated.problems + builder.problems
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
-    return ServiceConfig(validated.file, builder.snapshot(now_ms()))
+    return ServiceConfig(validated.file, builder.snapshot(now_ms()), path, source.text)
 
 
 class _Builder:
@@ -103,6 +113,8 @@ class _Builder:
         for position, grant in enumerate(self._file.grants):
             self._add_grant(self._position("grants", position), grant)
         self._check_errors(self._file.errors)
+        self._check_replay()
+        check_listeners(self._file, self._base, self._report)
         self._check_identity_headers()
 
     def snapshot(self, now_ms: int) -> Snapshot:
@@ -197,6 +209,7 @@ class _Builder:
             ip_control=ip_control,
             vpc_ids=frozenset(vpc_ids or ()),
             strip_credentials=self._file.strip_credentials if strip is None else strip,
+            replay_outage=entry.replay_outage,
         )
 
     def _bind_plugins(self, place: KeyPath, names: list[str]) -> tuple[JwtPlugin | None, IpControl | None]:
@@ -303,6 +316,17 @@ class _Builder:
                 self._report(path, "is no reason; `extauthz reasons` lists them")
             elif not known.provisional:
                 self._report(path, "has an answer that the vendor documents; only provisional ones can be changed")
+
+    def _check_replay(self) -> None:
+        store = self._file.replay.redis
+        if store is None:
+            return
+        path: KeyPath = ("replay", "redis", "url")
+        url = self._resolve(store.url, path)
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            self._report(path, "must begin with redis://, rediss:// or unix://")
+        if self._file.replay.scope == "per_worker":
+            self._report(("replay", "scope"), "per_worker and a shared store exclude each other; drop one of them")
 
     def _check_identity_headers(self) -> None:
         names = [name.lower() for name in self._file.identity_headers]

@@ -1,6 +1,7 @@
 """The configuration file, as pydantic sees it. Every key is documented here; editors get it as JSON Schema."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
@@ -8,9 +9,21 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from extauthz.config.names import Address, Algorithm, AppKey, Domain, HeaderName, HttpMethod, Id, Section
 from extauthz.config.plugin_schema import Plugin
 from extauthz.config.secrets import FromFile, Secret
-from extauthz.domain.api import AppCodeMode, AuthMethod, Strictness
+from extauthz.domain.api import AppCodeMode, AuthMethod, ReplayOutage, Strictness
 from extauthz.domain.request import Network, Stage
 from extauthz.domain.settings import Generation, IdentityFact, Reveal
+
+
+class Tls(Section):
+    """Certificates of a listener: PEM files, relative to this file, read anew when they change."""
+
+    cert: Path = Field(description="our certificate, then the intermediate ones")
+    key: Path = Field(description="its private key, without a password")
+    client_ca: Path | None = Field(None, description="who signs Envoy's certificate; with it, a client must have one")
+    allowed_clients: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
+        default_factory=list,
+        description="subject alternative names that may ask: spiffe://..., DNS names; empty: all that client_ca signed",
+    )
 
 
 class Listen(Section):
@@ -20,6 +33,8 @@ class Listen(Section):
     network: Network | None = Field(
         None, description="Binds this listener to a network. Without it Envoy's context says which one."
     )
+    tls: Tls | None = Field(None, description="TLS, on gRPC's own transport")
+    insecure: bool = Field(False, description="plain text is meant, although the address can be reached from outside")
 
 
 class OverrideAnswer(Section):
@@ -38,10 +53,37 @@ class Errors(Section):
     overrides: dict[str, OverrideAnswer] = Field(default_factory=dict, description="by reason, provisional ones only")
 
 
+class Redis(Section):
+    """A Redis or Valkey that every worker and replica shares."""
+
+    url: Secret = Field(
+        description="redis://[user:password@]host:port/db, rediss:// for TLS (?ssl_ca_certs=FILE), or unix:///path; "
+        "by value, {env: NAME} or {file: PATH}"
+    )
+    timeout: Annotated[timedelta, Field(ge=timedelta(milliseconds=5), le=timedelta(seconds=2))] = Field(
+        timedelta(milliseconds=100), description="for one round trip; twice that must fit into Envoy's timeout"
+    )
+    connections: Annotated[int, Field(ge=1, le=256)] = Field(8, description="per process")
+    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:._{}-]{0,64}$")] = "extauthz:"
+    cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
+
+
 class Replay(Section):
     """Where nonces and jtis are remembered."""
 
     capacity: Annotated[int, Field(ge=1)] = Field(1_000_000, description="live values; when full, checks get 503")
+    redis: Redis | None = Field(None, description="the shared store; without it, the memory of each process")
+    scope: Literal["service", "per_worker"] = Field(
+        "service", description="per_worker: with several workers and no shared store, a nonce passes once in each"
+    )
+
+
+class Limits(Section):
+    """How much a process takes on at once."""
+
+    in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        500, description="checks waiting or in work per listener and worker; past it, 503 at once (`overloaded`)"
+    )
 
 
 class ClientAddress(Section):
@@ -129,6 +171,9 @@ class ApiEntry(Section):
         None, description="VPCs that may call, by extauthz.vpc_id; default: the group's, else any"
     )
     strip_credentials: bool | None = None
+    replay_outage: ReplayOutage = Field(
+        ReplayOutage.DENY, description="allow: while the shared store is out of order, pass without replay protection"
+    )
 
 
 class KeyEntry(Section):
@@ -179,6 +224,8 @@ class ConfigFile(Section):
     drain: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=5))] = Field(
         timedelta(seconds=3), description="from NOT_SERVING to stop; longer than Envoy's health check takes to notice"
     )
+    limits: Limits = Limits()
+    watch: bool = Field(True, description="reload by itself when this file, or one that it names, changes")
     decision_log: DecisionLog = DecisionLog()
     errors: Errors = Errors()
     identity_headers: dict[HeaderName, IdentityFact] = Field(

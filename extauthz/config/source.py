@@ -15,12 +15,13 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Source:
     """One configuration file: its data, and the line of every key path."""
 
-    def __init__(self, file: Path) -> None:
-        """Read and parse. Raises ConfigError when the file cannot be read, is not YAML, or repeats a key."""
+    def __init__(self, file: Path, text: str | None = None) -> None:
+        """Parse ``text``, or read it from the file. Raises ConfigError: not readable, not YAML, or a repeated key."""
         self.file = file
         self._lines: dict[KeyPath, int] = {(): 1}
         self._repeated: list[Problem] = []
-        self.data: Any = self._parse(self._read())
+        self.text = self._read() if text is None else text
+        self.data: Any = self._parse(self.text)
         if self._repeated:
             raise ConfigError(self._repeated)
 

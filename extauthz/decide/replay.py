@@ -7,8 +7,9 @@ from enum import Enum
 from typing import Final, Protocol
 
 from extauthz.domain import reason
+from extauthz.domain.api import ReplayOutage
 from extauthz.domain.decision import Decision, Deny, OneTimeUse
-from extauthz.domain.reason import ASKED_AGAIN
+from extauthz.domain.reason import ASKED_AGAIN, REPLAY_UNCHECKED
 
 REPEAT_MS: Final = 10_000
 """How long Envoy may ask again about one stream, in milliseconds."""
@@ -83,5 +84,8 @@ def settle(decision: Decision, use: OneTimeUse, outcome: Outcome) -> Decision:
         return decision._replace(label=ASKED_AGAIN)
     if outcome is Outcome.USED:
         return Deny(use.used, decision.about)
+    api = decision.about.api
+    if outcome is Outcome.UNAVAILABLE and api is not None and api.replay_outage is ReplayOutage.ALLOW:
+        return decision._replace(label=REPLAY_UNCHECKED)
     refused = reason.REPLAY_STORE_FULL if outcome is Outcome.FULL else reason.REPLAY_STORE_UNAVAILABLE
     return Deny(refused, decision.about)

@@ -48,6 +48,13 @@ class AuthPolicy:
         object.__setattr__(self, "only", next(iter(self.alternatives[0])) if single else None)
 
 
+class ReplayOutage(StrEnum):
+    """What happens to a proof that may pass once only while nobody can tell whether it did."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+
+
 class Strictness(StrEnum):
     """What happens to a valid signature that leaves part of the request open, see ``auth.strict``."""
 
@@ -122,3 +129,4 @@ class Api:
     """VPCs that may call, as the trusted listener context states them; empty: any VPC."""
     strip_credentials: bool = False
     """Whether the credentials are taken off the request before it goes upstream."""
+    replay_outage: ReplayOutage = ReplayOutage.DENY

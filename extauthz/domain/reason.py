@@ -49,7 +49,9 @@ class Reason:
 ALLOWED: Final = "allowed"
 ANONYMOUS: Final = "anonymous"
 ASKED_AGAIN: Final = "asked_again"
-ALLOW_LABELS: Final = (ALLOWED, ANONYMOUS, ASKED_AGAIN)
+REPLAY_UNCHECKED: Final = "replay_unchecked"
+"""Allowed because the API says ``replay_outage: allow`` and the shared store was out of order."""
+ALLOW_LABELS: Final = (ALLOWED, ANONYMOUS, ASKED_AGAIN, REPLAY_UNCHECKED)
 
 _CATALOGUE: dict[str, Reason] = {}
 
@@ -392,6 +394,14 @@ OVERLOADED = _reason(
     (503, "Service Unavailable"),
     GrpcStatus.UNAVAILABLE,
     "More checks were in flight than the configuration allows, or Envoy's deadline had passed before we began.",
+    failure=True,
+)
+PEER_REFUSED = _reason(
+    "peer_refused",
+    ("X503BZ", 503, "Service Unavailable"),
+    (503, "Service Unavailable"),
+    GrpcStatus.UNAVAILABLE,
+    "The check came over mTLS from a client that `listen[].tls.allowed_clients` does not name: not an Envoy of yours.",
     failure=True,
 )
 INTERNAL_ERROR = _reason(

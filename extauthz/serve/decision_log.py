@@ -22,12 +22,14 @@ class _Entry(NamedTuple):
     request: Request | None
     decision: Decision
     seconds: float
+    revision: str
 
 
 class NullDecisionLog:
     """Writes nothing."""
 
     dropped = 0
+    revision = ""
 
     def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
         """Forget the decision."""
@@ -39,10 +41,15 @@ class NullDecisionLog:
 class DecisionLog:
     """Hands decisions to a thread that formats and writes them; drops and counts lines when its queue is full."""
 
-    def __init__(self, output: IO[str], capacity: int, sample_allowed: float, revision: str = "") -> None:
+    def __init__(
+        self, output: IO[str], capacity: int, sample_allowed: float, revision: str = "", whole_lines: bool = False
+    ) -> None:
+        """``whole_lines``: each is written at once, for an output that other processes write to as well."""
         self.dropped = 0
         self.revision = revision
+        """Of the snapshot that decides now; a reload assigns it."""
         self._output = output
+        self._whole_lines = whole_lines
         self._sample_allowed = sample_allowed
         self._entries: queue.Queue[_Entry | None] = queue.Queue(capacity)
         self._writer = threading.Thread(target=self._write, name="decision-log", daemon=True)
@@ -53,7 +60,7 @@ class DecisionLog:
         if isinstance(decision, Allow) and self._sample_allowed < 1 and random.random() >= self._sample_allowed:  # noqa: S311
             return
         try:
-            self._entries.put_nowait(_Entry(time.time(), request_id, request, decision, seconds))
+            self._entries.put_nowait(_Entry(time.time(), request_id, request, decision, seconds, self.revision))
         except queue.Full:
             self.dropped += 1
 
@@ -69,9 +76,9 @@ class DecisionLog:
     def _write(self) -> None:
         while (entry := self._entries.get()) is not _CLOSE:
             try:
-                line = json.dumps(describe(entry, self.revision), ensure_ascii=False, separators=(",", ":"))
+                line = json.dumps(describe(entry), ensure_ascii=False, separators=(",", ":"))
                 self._output.write(line + "\n")
-                if self._entries.empty():
+                if self._whole_lines or self._entries.empty():
                     self._output.flush()
             except (OSError, ValueError):  # a full disk: lines are lost and counted, and the next one is tried
                 self.dropped += 1
@@ -79,7 +86,7 @@ class DecisionLog:
             self._output.flush()
 
 
-def describe(entry: _Entry, revision: str) -> dict[str, Any]:
+def describe(entry: _Entry) -> dict[str, Any]:
     """The fields of one line. Paths are logged without their query, which may hold credentials."""
     decision, request, about = entry.decision, entry.request, entry.decision.about
     allowed = isinstance(decision, Allow)
@@ -93,7 +100,7 @@ def describe(entry: _Entry, revision: str) -> dict[str, Any]:
         "method": about.method or None,
         "app_id": about.app.id if about.app else None,
         "duration_us": round(entry.seconds * 1e6),
-        "revision": revision,
+        "revision": entry.revision,
     }
     if request is not None:
         line["network"] = request.network.value

@@ -3,7 +3,7 @@
 import platform
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
 from typing import Final
 
@@ -12,10 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 import extauthz
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Allow, Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
+from extauthz.serve.reload import ReloadStatus
 
 BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 _CheckKey = tuple[str, str, str, str, str]
@@ -108,14 +108,17 @@ def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
 
 
 class StateMetrics(Collector):
-    """Snapshot, replay store and build: read at the time of the scrape."""
+    """Snapshot, checks in work and build: read at the time of the scrape."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], store: MemoryReplayStore, dropped_lines: Callable[[], int]
+        self,
+        snapshot: Callable[[], Snapshot],
+        dropped_lines: Callable[[], int],
+        in_flight: Callable[[], int],
     ) -> None:
         self._snapshot = snapshot
-        self._store = store
         self._dropped_lines = dropped_lines
+        self._in_flight = in_flight
 
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
@@ -132,8 +135,8 @@ class StateMetrics(Collector):
         for kind, entries in (("apis", snapshot.apis), ("keys", snapshot.keys), ("grants", snapshot.grants)):
             sizes.add_metric([kind], len(entries))
         yield sizes
-        yield GaugeMetricFamily("extauthz_replay_entries", "Nonces and jtis remembered.", value=len(self._store))
-        yield GaugeMetricFamily("extauthz_replay_capacity", "How many fit.", value=self._store.capacity)
+        in_flight = self._in_flight()
+        yield GaugeMetricFamily("extauthz_checks_in_flight", "Checks taken on and not answered.", value=in_flight)
         yield CounterMetricFamily(
             "extauthz_decision_log_dropped",
             "Log lines dropped because the queue was full.",
@@ -141,11 +144,56 @@ class StateMetrics(Collector):
         )
 
 
-def build_registry(checks: CheckMetrics, state: StateMetrics) -> CollectorRegistry:
+class ReloadMetrics(Collector):
+    """How reloads went."""
+
+    def __init__(self, status: ReloadStatus) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        status = self._status
+        reloads = CounterMetricFamily("extauthz_reloads", "Reloads of the configuration.", labels=["result"])
+        reloads.add_metric(["success"], status.succeeded)
+        reloads.add_metric(["failure"], status.failed)
+        yield reloads
+        for result, at_s in (("success", status.last_success_s), ("error", status.last_failure_s)):
+            name = f"extauthz_reload_last_{result}_timestamp_seconds"
+            yield GaugeMetricFamily(name, "When a reload last ended so, 0 for never.", value=at_s)
+        failing = GaugeMetricFamily("extauthz_reload_failing", "1 while the last reload failed.")
+        failing.add_metric([], 1 if status.problems else 0)
+        yield failing
+        waiting = GaugeMetricFamily(
+            "extauthz_restart_needed", "Changed settings that only a restart applies.", labels=["key"]
+        )
+        for key in status.restart_needed:
+            waiting.add_metric([key], 1)
+        yield waiting
+
+
+class WorkerMetrics(Collector):
+    """How many workers there are, and why some had to be replaced."""
+
+    def __init__(self, wanted: int, ready: Callable[[], int], replaced: Mapping[str, int]) -> None:
+        self._wanted = wanted
+        self._ready = ready
+        self._replaced = replaced
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        yield GaugeMetricFamily("extauthz_workers", "Workers that should run.", value=self._wanted)
+        yield GaugeMetricFamily("extauthz_workers_ready", "Workers that answer checks.", value=self._ready())
+        replaced = CounterMetricFamily("extauthz_workers_replaced", "Workers that ended, by cause.", labels=["why"])
+        for why, count in dict(self._replaced).items():
+            replaced.add_metric([why], count)
+        yield replaced
+
+
+def build_registry(*collectors: Collector) -> CollectorRegistry:
     """Everything that /metrics shows, in a registry of its own."""
     registry = CollectorRegistry()
-    registry.register(checks)
-    registry.register(state)
+    for collector in collectors:
+        registry.register(collector)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

@@ -1,111 +1,66 @@
-"""The life of the service: start, loop, stop."""
+"""The life of a service in one process: start, loop, stop."""
 
 import asyncio
 import logging
 import signal
-import sys
-from collections.abc import Callable
-from typing import IO, Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from extauthz.config import ServiceConfig
-from extauthz.config.secrets import FromFile
-from extauthz.decide.replay import MemoryReplayStore
-from extauthz.domain.decision import Decision
-from extauthz.domain.request import Request
-from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
-from extauthz.serve.key_fetcher import KeyFetcher
-from extauthz.serve.key_metrics import KeyMetrics
-from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
+from extauthz.config import ServiceConfig, load, named_files
+from extauthz.serve.metrics import ReloadMetrics
 from extauthz.serve.operations import OperationsServer
-from extauthz.serve.transports import Health, Transport, choose_transport
-from extauthz.wire.servicer import Servicer, wall_clock_ms
+from extauthz.serve.reload import Reloader
+from extauthz.serve.service import Service
+from extauthz.serve.watch import watch_files
+from extauthz.wire.servicer import wall_clock_ms
 
-GRACE_S: Final = 5.0
 _log: Final = logging.getLogger("extauthz")
 
 
-class Observers:
-    """Metrics and the decision log, told together."""
-
-    def __init__(self, metrics: CheckMetrics, log: DecisionLog | NullDecisionLog) -> None:
-        self._metrics = metrics
-        self._log = log
-
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        """Tell both."""
-        self._metrics.decided(request_id, request, decision, seconds)
-        self._log.decided(request_id, request, decision, seconds)
-
-
-class Service:
-    """One process that answers checks."""
+class Process:
+    """One process: it answers checks, reloads on SIGHUP or when a file changes, and ends on SIGTERM or SIGINT."""
 
     def __init__(self, config: ServiceConfig, now_ms: Callable[[], int] = wall_clock_ms) -> None:
         """``now_ms`` gives the time in milliseconds since 1970. No configuration reaches it; tests pass their own."""
-        file = config.file
-        self._drain_s = file.drain.total_seconds()
-        self._health = Health()
-        self._store = MemoryReplayStore(file.replay.capacity)
-        self._decision_log = _open_decision_log(config)
-        metrics = CheckMetrics()
-        self.servicer = Servicer(config.snapshot, self._store, Observers(metrics, self._decision_log), now_ms)
-        state = StateMetrics(lambda: self.servicer.current.snapshot, self._store, lambda: self._decision_log.dropped)
-        self._keys = KeyFetcher()
-        registry = build_registry(metrics, state)
-        registry.register(KeyMetrics(self._keys))
-        self._operations = OperationsServer(file.operations, registry, self._readiness)
-        make = choose_transport(file.transport)
-        self.transports: list[Transport] = [
-            make(listen.address, listen.network, self.servicer, self._health) for listen in file.listen
-        ]
+        self.service = Service(config, now_ms=now_ms)
+        self.reloader = Reloader(config, lambda: load(config.path), self.service.apply)
+        self.service.registry.register(ReloadMetrics(self.reloader.status))
+        self.operations = OperationsServer(config.file.operations, self.service.registry, self._readiness)
+        self._watches = config.file.watch
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def run(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, stop. Raises OSError when an address cannot be bound."""
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, stopping.set)
+        """Start, serve until told to stop, stop. Raises OSError when an address cannot be bound."""
         await self.start()
-        await stopping.wait()
+        await self._stopping.wait()
         await self.stop()
 
     async def start(self) -> None:
-        """Open the ports; say that we are ready last of all."""
-        self._keys.start(self.servicer.current.snapshot)
-        for transport in self.transports:
-            await transport.start()
-        self._operations.start()
-        await self._keys.first_attempts()
-        self._health.serving = True
-        addresses = ", ".join(transport.address for transport in self.transports)
-        kind = type(self.transports[0]).__name__.removesuffix("Transport").lower()
-        _log.info("serving checks on %s (%s), operations on port %d", addresses, kind, self._operations.port)
+        """Listen to signals and files, then open the ports."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
+        await self.service.start()
+        self.operations.start()
+        if self._watches:
+            self._keep(watch_files(lambda: named_files(self.reloader.config), self._reload, self._stopping))
+        _log.info("operations on port %d", self.operations.port)
 
     async def stop(self) -> None:
-        """Say NOT_SERVING, wait until Envoy has noticed, finish what is in flight, close."""
-        _log.info("draining for %.1f s", self._drain_s)
-        self._health.serving = False
-        await asyncio.sleep(self._drain_s)
-        await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
-        await self._keys.stop()
-        self._operations.stop()
-        self._decision_log.close()
+        """Drain, finish what is in flight, close."""
+        await self.service.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.operations.stop()
 
     def _readiness(self) -> dict[str, Any]:
-        have_keys, plugins = self._keys.readiness()
-        return {
-            "ready": self._health.serving and have_keys,
-            "revision": self.servicer.current.snapshot.revision,
-            "jwt_plugins": plugins,
-        }
+        return {**self.service.readiness(), **self.reloader.status.details()}
 
+    async def _reload(self) -> None:
+        await asyncio.to_thread(self.reloader.reload)
 
-def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
-    section = config.file.decision_log
-    if section.destination == "none":
-        return NullDecisionLog()
-    if isinstance(section.destination, FromFile):
-        output: IO[str] = section.destination.file.open("a", encoding="utf-8")
-    else:
-        output = sys.stdout
-    return DecisionLog(output, section.capacity, section.sample_allowed, config.snapshot.revision)
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

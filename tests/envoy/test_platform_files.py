@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.keys import make_keys
@@ -19,6 +20,9 @@ from extauthz.client.signer import Credentials
 from extauthz.config.schema import ConfigFile
 from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.doctor.material import merged
+from extauthz.serve.metrics import WorkerMetrics
+from extauthz.serve.redis_store import RedisReplayStore
+from extauthz.serve.replay_store import RedisStoreMetrics
 from tests.unit.deploy.promql import grouped, parse, selectors
 from tests.unit.doctor.seeds import cluster, ext_authz, good, manager, resource
 
@@ -162,9 +166,15 @@ def scraped(stack: Stack, client: httpx.Client) -> dict[str, set[str]]:
     client.get(stack.url("internet", "/v1/orders"), auth=SIGNED)
     client.get(stack.url("internet", "/v1/orders"))
     found: dict[str, set[str]] = {}
+    texts = []
     for port, path in ((stack.ports.operations, "/metrics"), (stack.ports.envoy_admin, "/stats/prometheus")):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-            text = answer.read().decode()
+            texts.append(answer.read().decode())
+    with_workers_and_redis = CollectorRegistry()
+    with_workers_and_redis.register(WorkerMetrics(2, lambda: 2, {"died": 1}))
+    with_workers_and_redis.register(RedisStoreMetrics(RedisReplayStore("redis://127.0.0.1", 0.1, 1, "")))
+    texts.append(generate_latest(with_workers_and_redis).decode())
+    for text in texts:
         for family in text_string_to_metric_families(text):
             if family.type == "counter":
                 found.setdefault(f"{family.name}_total", set())

@@ -14,6 +14,7 @@ from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
 from extauthz.serve.decision_log import DecisionLog
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
+from extauthz.serve.replay_store import MemoryStoreMetrics
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from tests.unit.building import CODE, FORM, NOW_MS, NOW_S, SECRET, signed
 from tests.unit.wire.checking import check_request, demo, servicer
@@ -104,8 +105,8 @@ def played():
         serving.check(b"\xff" + CODE.encode())
     finally:
         logging.getLogger().removeHandler(handler)
-    state = StateMetrics(lambda: demo()[0], store, lambda: 0)
-    text = generate_latest(build_registry(observer.metrics, state)).decode()
+    state = StateMetrics(lambda: demo()[0], lambda: 0, lambda: 0)
+    text = generate_latest(build_registry(observer.metrics, state, MemoryStoreMetrics(store))).decode()
     observer.close()
     return observer.output.getvalue(), text, answers, secrets | {SECRET, CODE, PASSWORD}, "\n".join(records)
 

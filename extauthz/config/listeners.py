@@ -1,0 +1,84 @@
+"""Where and how the service listens: certificates that fit, and no plain text where others can read or write it."""
+
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
+
+from extauthz.config.problems import KeyPath
+from extauthz.config.schema import ConfigFile, Tls
+from extauthz.config.secrets import SecretUnresolved, read_file
+
+PLAIN_TEXT: Final = (
+    "plain text outside this machine: whoever is on the way can read credentials and write decisions. Add `tls:`, "
+    "listen on loopback or unix:, or say `insecure: true` where a mesh or a network policy protects the way"
+)
+
+
+class CertificateFault(Exception):
+    """Certificate files that cannot be used; the message says why and never quotes their content."""
+
+
+class CertificateFiles:
+    """The content of one listener's certificate files, found to fit together."""
+
+    def __init__(self, tls: Tls, base: Path) -> None:
+        """Read and compare them. ``base`` is the folder of the configuration file. Raises CertificateFault."""
+        try:
+            self.cert = read_file(tls.cert, base).encode()
+            self.key = read_file(tls.key, base).encode()
+            self.client_ca = None if tls.client_ca is None else read_file(tls.client_ca, base).encode()
+        except SecretUnresolved as error:
+            raise CertificateFault(str(error)) from None
+        try:
+            certificate = load_pem_x509_certificate(self.cert)
+        except ValueError:
+            raise CertificateFault(f"file {tls.cert} holds no certificate in PEM form") from None
+        try:
+            key = load_pem_private_key(self.key, password=None)
+        except (ValueError, TypeError):
+            raise CertificateFault(f"file {tls.key} holds no private key in PEM form without a password") from None
+        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if key.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
+            raise CertificateFault(f"the key in {tls.key} does not belong to the first certificate in {tls.cert}")
+        self.not_after_s = certificate.not_valid_after_utc.timestamp()
+        """When the certificate ends, in seconds since 1970."""
+        if self.client_ca is not None:
+            try:
+                load_pem_x509_certificates(self.client_ca)
+            except ValueError:
+                raise CertificateFault(f"file {tls.client_ca} holds no certificate in PEM form") from None
+
+
+def check_listeners(file: ConfigFile, base: Path, report: Callable[[KeyPath, str], None]) -> None:
+    """Report what is wrong with the listeners."""
+    for index, listen in enumerate(file.listen):
+        place: KeyPath = ("listen", index)
+        if listen.tls is None:
+            if not listen.insecure and not is_local(listen.address):
+                report((*place, "address"), PLAIN_TEXT)
+            continue
+        if listen.insecure:
+            report((*place, "insecure"), "says plain text and `tls` says TLS; keep one of them")
+        if file.transport == "native":
+            report((*place, "tls"), "needs gRPC's own transport; write `transport: auto`, or `grpcio`")
+        if listen.tls.allowed_clients and listen.tls.client_ca is None:
+            report((*place, "tls", "allowed_clients"), "needs `client_ca`, or no client has a name that can be trusted")
+        try:
+            CertificateFiles(listen.tls, base)
+        except CertificateFault as fault:
+            report((*place, "tls"), str(fault))
+
+
+def is_local(address: str) -> bool:
+    """Whether only processes of this machine reach an address."""
+    host = address.rpartition(":")[0].strip("[]")
+    if address.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

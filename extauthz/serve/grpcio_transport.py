@@ -1,0 +1,102 @@
+"""The transport that is always there: grpc.aio."""
+
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from extauthz.domain import reason
+from extauthz.domain.request import Network
+from extauthz.serve.tls import Certificates, may_ask
+from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, bound_address
+from extauthz.wire.servicer import CHECK_PATH, Servicer
+
+_OPTIONS: Final = (
+    # gRPC's own limit answers with a gRPC error; ours, an explicit denial, has to come first.
+    ("grpc.max_receive_message_length", 8 * MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+    # Envoy may ping more often than gRPC's defaults permit, and would be sent away for it.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+)
+
+
+class GrpcioTransport:
+    """Answers on the event loop, one coroutine a call."""
+
+    def __init__(
+        self,
+        address: str,
+        binding: Network | None,
+        servicer: Servicer,
+        health: Health,
+        in_flight_limit: int,
+        certificates: Certificates | None = None,
+    ) -> None:
+        """With ``certificates`` it speaks TLS, else plain text."""
+        self.address = address
+        self.in_flight = 0
+        self._binding = binding
+        self._servicer = servicer
+        self._health = health
+        self._limit = in_flight_limit
+        self._certificates = certificates
+        self._names = None if certificates is None or not certificates.allowed_clients else certificates.allowed_clients
+        self._server: Any = None
+
+    async def start(self) -> None:
+        # Not earlier: grpc.aio binds a server to the event loop that runs when it is made.
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers((_Handlers({CHECK_PATH: self._check, HEALTH_PATH: self._check_health}),))
+        try:
+            if self._certificates is None:
+                port = self._server.add_insecure_port(self.address)
+            else:
+                port = self._server.add_secure_port(self.address, self._certificates.credentials())
+        except RuntimeError:
+            raise OSError(f"cannot listen on {self.address}: is another process using it?") from None
+        self.address = bound_address(self.address, port)
+        await self._server.start()
+
+    async def stop(self, grace_s: float) -> None:
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+    async def _check(self, payload: bytes, context: Any) -> bytes:
+        if self._names is not None and not may_ask(context, self._names):
+            return self._servicer.refuse(reason.PEER_REFUSED)
+        if len(payload) > MAX_MESSAGE_BYTES:
+            return self._servicer.refuse(reason.REQUEST_INVALID)
+        left_s = context.time_remaining()
+        if self.in_flight >= self._limit or (left_s is not None and left_s <= 0):
+            return self._servicer.refuse(reason.OVERLOADED)
+        answer = self._servicer.check(payload, self._binding)
+        if isinstance(answer, bytes):
+            return answer
+        self.in_flight += 1
+        try:
+            return await answer
+        finally:
+            self.in_flight -= 1
+
+    async def _check_health(self, payload: bytes, context: Any) -> bytes:
+        if self._names is not None and not may_ask(context, self._names):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not an allowed client")
+        try:
+            answer = self._health.check(payload)
+        except DecodeError:
+            answer = None
+        if answer is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return answer or b""
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Unary methods that take and give bytes."""
+
+    def __init__(self, methods: dict[str, Any]) -> None:
+        self._handlers = {path: grpc.unary_unary_rpc_method_handler(method) for path, method in methods.items()}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return self._handlers.get(handler_call_details.method)

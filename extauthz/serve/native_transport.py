@@ -1,0 +1,128 @@
+"""pygrpc-native: HTTP/2 in Rust outside the GIL, calls handed over in batches to one thread of ours.
+
+Backpressure by batches: each batch takes all that is queued, so what waits for the next one arrived while this one was
+in work. At most ``in_flight_limit`` checks of a batch are started; the rest are refused, before the others are begun.
+So no check waits longer than one batch takes, some tens of milliseconds, and none is started after Envoy's deadline
+unless the whole process stood still. Asking the library for each call's deadline would cost 3 microseconds a check.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from extauthz.domain import reason
+from extauthz.domain.request import Network
+from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, bound_address
+from extauthz.wire.servicer import CHECK_PATH, Servicer, describe
+
+QUIET_S: Final = 0.25
+"""The stop closes connections once nothing was asked for so long: closing is at once, also for answers on their way."""
+_BATCH: Final = 8192
+_HEALTH: Final = 1
+_NOT_FOUND: Final = 5
+_log: Final = logging.getLogger("extauthz")
+
+_Call = tuple[int, bytes]
+"""Call id and payload."""
+
+
+class NativeTransport:
+    """Answers in one thread; answers that have to wait are finished on the event loop."""
+
+    def __init__(
+        self, address: str, binding: Network | None, servicer: Servicer, health: Health, in_flight_limit: int
+    ) -> None:
+        from pygrpc_native import NativeGrpcFront  # an optional extra: imported where it is used
+
+        self.address = address
+        self._binding = binding
+        self._servicer = servicer
+        self._health = health
+        self._limit = in_flight_limit
+        self._working = 0
+        self._begun = 0  # answers that wait: written by our thread alone ...
+        self._ended = 0  # ... and by the event loop alone, so that no lock is needed
+        self._last_batch_s = 0.0
+        try:
+            self._front = NativeGrpcFront(address, [(CHECK_PATH, False), (HEALTH_PATH, False)], io_threads=1)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise OSError(f"cannot listen on {address}: {error}") from None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._answer_batches, name=f"checks {address}", daemon=True)
+
+    @property
+    def in_flight(self) -> int:
+        return self._working + self._begun - self._ended
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._front.start()
+        self.address = bound_address(self.address, self._front.bound_port)
+        self._thread.start()
+
+    async def stop(self, grace_s: float) -> None:
+        deadline_s = time.monotonic() + grace_s
+        quiet_s = time.monotonic()
+        while time.monotonic() < min(deadline_s, quiet_s + QUIET_S):
+            await asyncio.sleep(0.01)
+            quiet_s = time.monotonic() if self.in_flight else max(quiet_s, self._last_batch_s)
+        self._front.close()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, max(0.1, deadline_s - time.monotonic()))
+
+    def _answer_batches(self) -> None:
+        while (events := self._front.recv_batch(_BATCH)) is not None:
+            self._last_batch_s = time.monotonic()
+            try:
+                self._answer_batch(events)
+            except Exception as error:
+                _log.error("a batch of checks failed: %s", describe(error))
+            self._working = 0
+
+    def _answer_batch(self, events: list[Any]) -> None:
+        checks: list[_Call] = []
+        for _kind, call_id, method_id, payload, _client in events:
+            if method_id == _HEALTH:
+                self._answer_health(call_id, payload)
+            elif payload is not None:  # else the call was cancelled
+                checks.append((call_id, payload))
+        room = max(0, self._limit - (self._begun - self._ended))
+        self._working = min(len(checks), room)
+        if len(checks) > room:
+            for call_id, _ in checks[room:]:
+                self._front.respond(call_id, self._servicer.refuse(reason.OVERLOADED))
+            del checks[room:]
+        respond, check, binding = self._front.respond, self._servicer.check, self._binding
+        for call_id, payload in checks:
+            if len(payload) > MAX_MESSAGE_BYTES:
+                respond(call_id, self._servicer.refuse(reason.REQUEST_INVALID))
+                continue
+            answer = check(payload, binding)
+            if isinstance(answer, bytes):
+                respond(call_id, answer)
+            else:
+                self._answer_later(call_id, answer)
+
+    def _answer_health(self, call_id: int, payload: bytes | None) -> None:
+        try:
+            answer = self._health.check(payload or b"")
+        except Exception:
+            answer = None
+        if answer is None:
+            self._front.fail(call_id, _NOT_FOUND, "unknown service")
+        else:
+            self._front.respond(call_id, answer)
+
+    def _answer_later(self, call_id: int, answer: Awaitable[bytes]) -> None:
+        async def wait() -> None:
+            try:
+                self._front.respond(call_id, await answer)
+            finally:
+                self._ended += 1
+
+        if self._loop is not None:
+            self._begun += 1
+            asyncio.run_coroutine_threadsafe(wait(), self._loop)

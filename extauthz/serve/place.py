@@ -1,0 +1,83 @@
+"""The place of a process among the workers: which sockets are its own, which log file, and what cannot be shared."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from extauthz.config import ConfigError, Problem, ServiceConfig
+
+WILDCARDS: Final = frozenset({"0.0.0.0", "[::]"})  # noqa: S104  named, not bound
+_LAST_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One of ``count`` workers; ``index`` counts from 0."""
+
+    index: int = 0
+    count: int = 1
+
+    def address(self, address: str) -> str:
+        """The address of this worker where the configuration says ``address``.
+
+        Envoy keeps one connection per endpoint and thread, so workers that shared a port would not share the load:
+        each listens on its own, port + index or path.index.sock, and Envoy's cluster lists them all.
+        """
+        if self.count == 1:
+            return address
+        if address.startswith("unix:"):
+            path = Path(address.removeprefix("unix:"))
+            return f"unix:{path.with_suffix(f'.{self.index}{path.suffix}')}"
+        host, _, port = address.rpartition(":")
+        return address if port == "0" else f"{host}:{int(port) + self.index}"
+
+    def file(self, path: Path) -> Path:
+        """The file that this worker writes where the configuration says ``path``: no line of two workers mixes."""
+        return path if self.count == 1 else path.with_suffix(f".{self.index}{path.suffix}")
+
+
+ALONE: Final = Place()
+
+
+def check_workers(config: ServiceConfig, count: int) -> None:
+    """Whether a configuration can be served by ``count`` workers. Raises ConfigError."""
+    if count == 1:
+        return
+    problems = []
+    if config.file.replay.redis is None and config.file.replay.scope != "per_worker":
+        message = (
+            f"nonces remembered in memory are not shared by {count} workers, so a request could be replayed once per "
+            "worker. Either name a shared store with `replay: {redis: {url: ...}}`, or run one worker, or accept it "
+            "knowingly with `replay: {scope: per_worker}`"
+        )
+        problems.append(Problem(str(config.path), 1, ("replay",), message))
+    taken = [(config.file.operations, "operations")]
+    for number, listen in enumerate(config.file.listen):
+        own = [(Place(index, count).address(listen.address), f"worker {index}") for index in range(count)]
+        fault = _fault(own, taken)
+        if fault:
+            message = f"{fault}; each listener needs {count} addresses of its own, one for each worker"
+            problems.append(Problem(str(config.path), 1, ("listen", number, "address"), message))
+        taken += [(address, f"{who} of listen[{number}]") for address, who in own]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _fault(own: list[tuple[str, str]], taken: list[tuple[str, str]]) -> str:
+    """What is wrong with the addresses of one listener, or nothing."""
+    for address, who in own:
+        if not address.startswith("unix:") and int(address.rpartition(":")[2]) > _LAST_PORT:
+            return f"{who} would listen on {address}, and there is no port above {_LAST_PORT}"
+        for other, other_who in taken:
+            if _collide(address, other):
+                return f"{who} would listen on {address}, which {other_who} takes"
+    return ""
+
+
+def _collide(one: str, other: str) -> bool:
+    if one.startswith("unix:") or other.startswith("unix:"):
+        return one == other
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    if port != other_port or port == "0":
+        return False
+    return host == other_host or bool({host, other_host} & WILDCARDS)

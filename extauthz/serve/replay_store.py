@@ -1,0 +1,74 @@
+"""The replay store that a configuration asks for, with its metrics and its end."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from extauthz.config import ServiceConfig
+from extauthz.config.secrets import resolve
+from extauthz.decide.replay import MemoryReplayStore, ReplayStore
+from extauthz.serve.redis_store import RedisReplayStore
+
+
+class OpenStore(NamedTuple):
+    """A store that is in use."""
+
+    store: ReplayStore
+    metrics: Collector
+    close: Callable[[], Awaitable[None]]
+
+
+def open_store(config: ServiceConfig) -> OpenStore:
+    """Redis where the configuration names one, else the memory of this process. Connects to nothing yet."""
+    section = config.file.replay
+    if section.redis is None:
+        memory = MemoryReplayStore(section.capacity)
+        return OpenStore(memory, MemoryStoreMetrics(memory), _nothing_to_close)
+    shared = RedisReplayStore(
+        resolve(section.redis.url, config.path.parent),
+        section.redis.timeout.total_seconds(),
+        section.redis.connections,
+        section.redis.prefix,
+        section.redis.cluster,
+    )
+    return OpenStore(shared, RedisStoreMetrics(shared), shared.close)
+
+
+async def _nothing_to_close() -> None:
+    return
+
+
+class MemoryStoreMetrics(Collector):
+    """How full the store is."""
+
+    def __init__(self, store: MemoryReplayStore) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        yield GaugeMetricFamily("extauthz_replay_entries", "Nonces and jtis remembered.", value=len(self._store))
+        yield GaugeMetricFamily("extauthz_replay_capacity", "How many fit.", value=self._store.capacity)
+
+
+class RedisStoreMetrics(Collector):
+    """How Redis answers."""
+
+    def __init__(self, store: RedisReplayStore) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        store = self._store
+        outcomes = CounterMetricFamily("extauthz_replay_store_records", "Values recorded.", labels=["outcome"])
+        for outcome, count in store.outcomes.items():
+            outcomes.add_metric([outcome.value.replace(" ", "_")], count)
+        yield outcomes
+        yield SummaryMetricFamily(
+            "extauthz_replay_store_round_trip_seconds",
+            "Round trips to the shared store; one may carry many values.",
+            count_value=store.round_trips,
+            sum_value=store.seconds,
+        )
+        yield GaugeMetricFamily("extauthz_replay_store_up", "1 while the last round trip was good.", value=store.up)

@@ -1,0 +1,130 @@
+"""What answers checks in one process: the servicer with its store and observers, and the transports."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from typing import IO, Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from extauthz.config import ServiceConfig
+from extauthz.config.schema import ConfigFile, Listen
+from extauthz.config.secrets import FromFile
+from extauthz.domain.decision import Decision
+from extauthz.domain.request import Request
+from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
+from extauthz.serve.grpcio_transport import GrpcioTransport
+from extauthz.serve.key_fetcher import KeyFetcher
+from extauthz.serve.key_metrics import KeyMetrics
+from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
+from extauthz.serve.place import ALONE, Place
+from extauthz.serve.replay_store import open_store
+from extauthz.serve.tls import CertificateMetrics, Certificates
+from extauthz.serve.transports import Health, Transport, choose_transport
+from extauthz.wire.servicer import Current, Servicer, wall_clock_ms
+
+GRACE_S: Final = 5.0
+"""How long the stop waits for checks in flight, in seconds."""
+_log: Final = logging.getLogger("extauthz")
+
+
+class Observers:
+    """Metrics and the decision log, told together."""
+
+    def __init__(self, metrics: CheckMetrics, log: DecisionLog | NullDecisionLog) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
+        """Tell both."""
+        self._metrics.decided(request_id, request, decision, seconds)
+        self._log.decided(request_id, request, decision, seconds)
+
+
+class Service:
+    """Answers checks. It knows nothing of signals, files that change, or the operations port."""
+
+    def __init__(self, config: ServiceConfig, place: Place = ALONE, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        """``now_ms`` gives the time in milliseconds since 1970. No configuration reaches it; tests pass their own."""
+        file = config.file
+        self._drain_s = file.drain.total_seconds()
+        self._health = Health()
+        self._store = open_store(config)
+        self._decision_log = _open_decision_log(config, place)
+        metrics = CheckMetrics()
+        self.servicer = Servicer(config.snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
+        self._certificates = [
+            None if listen.tls is None else Certificates(listen.tls, config.path.parent, listen.address)
+            for listen in file.listen
+        ]
+        self.transports: list[Transport] = [
+            self._transport(listen, place, certificates, file)
+            for listen, certificates in zip(file.listen, self._certificates, strict=True)
+        ]
+        state = StateMetrics(
+            lambda: self.servicer.current.snapshot,
+            lambda: self._decision_log.dropped,
+            lambda: sum(transport.in_flight for transport in self.transports),
+        )
+        self._keys = KeyFetcher()
+        self.registry: CollectorRegistry = build_registry(
+            metrics, state, self._store.metrics, CertificateMetrics(self._certificates), KeyMetrics(self._keys)
+        )
+
+    async def start(self) -> None:
+        """Open the ports; say that we are ready last of all. Raises OSError when an address cannot be bound."""
+        self._keys.start(self.servicer.current.snapshot)
+        for transport in self.transports:
+            await transport.start()
+        await self._keys.first_attempts()
+        self._health.serving = True
+        for transport, certificates in zip(self.transports, self._certificates, strict=True):
+            kind = type(transport).__name__.removesuffix("Transport").lower()
+            _log.info("serving checks on %s (%s%s)", transport.address, kind, "" if certificates is None else ", TLS")
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, wait until Envoy has noticed, finish what is in flight, close."""
+        _log.info("draining for %.1f s", self._drain_s)
+        self._health.serving = False
+        await asyncio.sleep(self._drain_s)
+        await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
+        await self._keys.stop()
+        await self._store.close()
+        self._decision_log.close()
+
+    def _transport(
+        self, listen: Listen, place: Place, certificates: Certificates | None, file: ConfigFile
+    ) -> Transport:
+        place_and_limits = (
+            place.address(listen.address), listen.network, self.servicer, self._health, file.limits.in_flight,
+        )  # fmt: skip
+        if certificates is not None:
+            return GrpcioTransport(*place_and_limits, certificates)
+        return choose_transport(file.transport)(*place_and_limits)
+
+    def apply(self, config: ServiceConfig) -> None:
+        """Decide by another configuration from the next check on. Callable from any thread."""
+        self._keys.follow(config.snapshot)
+        self.servicer.current = Current.of(config.snapshot)
+        self._decision_log.revision = config.snapshot.revision
+
+    def readiness(self) -> dict[str, Any]:
+        """Whether checks should come here, and which revision decides them."""
+        have_keys, plugins = self._keys.readiness()
+        return {
+            "ready": self._health.serving and have_keys,
+            "revision": self.servicer.current.snapshot.revision,
+            "jwt_plugins": plugins,
+        }
+
+
+def _open_decision_log(config: ServiceConfig, place: Place) -> DecisionLog | NullDecisionLog:
+    section = config.file.decision_log
+    if section.destination == "none":
+        return NullDecisionLog()
+    if isinstance(section.destination, FromFile):
+        output: IO[str] = place.file(section.destination.file).open("a", encoding="utf-8")
+    else:
+        output = sys.stdout
+    return DecisionLog(output, section.capacity, section.sample_allowed, config.snapshot.revision)

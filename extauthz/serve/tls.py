@@ -1,0 +1,99 @@
+"""TLS to Envoy: certificates that follow their files without a restart, and the list of clients that may ask."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from extauthz.config.listeners import CertificateFault, CertificateFiles
+from extauthz.config.schema import Tls
+
+_SAN: Final = "x509_subject_alternative_name"
+_log: Final = logging.getLogger("extauthz")
+
+
+class Certificates:
+    """The certificates of one listener. Asked at every handshake, which costs three ``stat`` calls."""
+
+    def __init__(self, tls: Tls, base: Path, listener: str) -> None:
+        """``base`` is the folder of the configuration file. Raises CertificateFault when they cannot be used."""
+        self.listener = listener
+        self.allowed_clients = frozenset(tls.allowed_clients)
+        self.failures = 0
+        self._tls = tls
+        self._base = base
+        self._marks = self._look()
+        self.files = CertificateFiles(tls, base)
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """What a gRPC server takes. With ``client_ca`` a client without a certificate of it is not let in."""
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(self.files),
+            self.renewed,
+            require_client_authentication=self._tls.client_ca is not None,
+        )
+
+    def renewed(self) -> Any:
+        """The new certificates where the files have changed and fit together, else None: the old ones stay."""
+        marks = self._look()
+        if marks == self._marks:
+            return None
+        try:
+            files = CertificateFiles(self._tls, self._base)
+        except CertificateFault as fault:
+            # Perhaps only half of the files is there yet: the next handshake looks again.
+            self.failures += 1
+            _log.error("certificates of %s are not renewed: %s", self.listener, fault)
+            return None
+        self._marks, self.files = marks, files
+        _log.info("certificates of %s are renewed", self.listener)
+        return _configuration(files)
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        return [_mark(self._base / file) for file in (self._tls.cert, self._tls.key, self._tls.client_ca) if file]
+
+
+def may_ask(context: Any, names: frozenset[str]) -> bool:
+    """Whether the client certificate of a call carries one of the names."""
+    presented = context.auth_context().get(_SAN, ())
+    return any(name.decode("utf-8", "replace") in names for name in presented)
+
+
+def _configuration(files: CertificateFiles) -> Any:
+    return grpc.ssl_server_certificate_configuration([(files.key, files.cert)], files.client_ca)
+
+
+def _mark(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class CertificateMetrics(Collector):
+    """When certificates end, and whether their renewal fails."""
+
+    def __init__(self, certificates: Sequence[Certificates | None]) -> None:
+        self._certificates = [one for one in certificates if one is not None]
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        if not self._certificates:
+            return
+        ends = GaugeMetricFamily(
+            "extauthz_tls_certificate_end_timestamp_seconds", "When the certificate ends.", labels=["listener"]
+        )
+        failures = CounterMetricFamily(
+            "extauthz_tls_renewal_failures", "Handshakes at which changed files did not fit.", labels=["listener"]
+        )
+        for one in self._certificates:
+            ends.add_metric([one.listener], one.files.not_after_s)
+            failures.add_metric([one.listener], one.failures)
+        yield ends
+        yield failures

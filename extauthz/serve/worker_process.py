@@ -1,0 +1,108 @@
+"""A worker as its supervisor sees it: a process at the other end of a pipe, and what it last said."""
+
+import itertools
+import subprocess
+import sys
+import time
+from multiprocessing import Pipe
+from threading import Lock
+from typing import Any, Final
+
+from extauthz.config import ServiceConfig
+from extauthz.serve.merged_metrics import MergedMetrics
+from extauthz.serve.place import Place
+from extauthz.serve.worker import receive, send
+
+LOAD_TIMEOUT_S: Final = 120.0
+"""How long a worker may take to build a snapshot: a large one takes tens of seconds."""
+_NUMBERS: Final = itertools.count(1)
+
+
+class WorkerSilent(Exception):
+    """A worker that did not answer in time, or whose pipe is closed."""
+
+
+class WorkerRefused(Exception):
+    """A worker that could not start or do what it was asked; the message says why, without secrets."""
+
+
+class WorkerProcess:
+    """One process that runs ``extauthz.serve.worker``."""
+
+    def __init__(self, place: Place, metrics: MergedMetrics) -> None:
+        """Start the process; it waits for ``start``."""
+        self.place = place
+        self.started_s = time.monotonic()
+        self.state: dict[str, Any] = {"ready": False}
+        self._number = next(_NUMBERS)
+        self._metrics = metrics
+        self._asking = Lock()
+        self._messages = itertools.count(1)
+        self._pipe, its_end = Pipe()
+        descriptor = its_end.fileno()
+        self._process = subprocess.Popen(  # noqa: S603  the command is ours
+            [sys.executable, "-m", "extauthz.serve.worker", str(place.index), str(place.count), str(descriptor)],
+            pass_fds=[descriptor],
+        )
+        its_end.close()
+        metrics.add(self._number)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def age_s(self) -> float:
+        """Since it was started, in seconds."""
+        return time.monotonic() - self.started_s
+
+    def start(self, config: ServiceConfig) -> None:
+        """Hand over the configuration and wait until it serves. Raises WorkerRefused, WorkerSilent."""
+        self.ask("start", LOAD_TIMEOUT_S, path=str(config.path), text=config.text)
+
+    def ask(self, what: str, timeout_s: float, **more: str) -> None:
+        """Ask, wait for the answer, keep its state and numbers. Raises WorkerRefused, WorkerSilent."""
+        deadline = time.monotonic() + timeout_s
+        if not self._asking.acquire(timeout=timeout_s):
+            raise WorkerSilent
+        try:
+            number = next(self._messages)
+            try:
+                send(self._pipe, {"id": number, "ask": what, **more})
+            except OSError:
+                raise WorkerSilent from None
+            while self._pipe.poll(max(0.0, deadline - time.monotonic())):
+                answer = receive(self._pipe)
+                if answer is None:
+                    break
+                if answer["id"] == number:  # another number: an answer that came too late for its question
+                    return self._keep(answer)
+            raise WorkerSilent
+        finally:
+            self._asking.release()
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def retire(self) -> None:
+        """Read what it left behind, and count it among the dead. The process must have ended."""
+        with self._asking:
+            while self._pipe.poll() and (farewell := receive(self._pipe)) is not None:
+                if "numbers" in farewell:
+                    self._keep(farewell)
+            self._pipe.close()
+        self.state = {"ready": False}
+        self._metrics.retire(self._number)
+
+    def _keep(self, answer: dict[str, Any]) -> None:
+        if "error" in answer:
+            raise WorkerRefused(answer["error"])
+        self.state = answer["state"]
+        self._metrics.update(self._number, answer["numbers"])
