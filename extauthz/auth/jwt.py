@@ -1,37 +1,42 @@
-"""JWT: a bearer token checked by the API's JWT plug-in (vendor docs 103228 and 177489; RFC 7519, RFC 8725)."""
+"""JWT: a bearer token checked by the API's JWT plug-in (vendor docs 103228 and 177489; RFC 7519, RFC 8725).
 
-import base64
-import binascii
-import json
+A token that was verified before is remembered by its hash: coming again it costs one hash, one look-up and one
+comparison of times. What a token says about its key beyond ``kid`` (``jku``, ``x5u``, ``jwk``, ``x5c``) is never read.
+"""
+
+import hashlib
 import math
-import re
-from email.utils import formatdate
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
-from extauthz.auth.parameters import parse_pairs
+from extauthz.auth.jwt_claims import claim_headers, claims_refusal, header_text, valid_between
+from extauthz.auth.jwt_token import Token, find_tokens, parse_token
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Proof, Refusal
-from extauthz.domain.jwt import JwtPlugin, TokenPlace, VerificationKey
+from extauthz.domain.jwk import KeySet, VerificationKey
+from extauthz.domain.jwt import JwtPlugin, TokenPlace
 from extauthz.domain.one_time import token_use
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.token_memory import VerifiedToken
 
-_MAX_TOKEN_BYTES: Final = 16_384
 _MAX_KID: Final = 256
-_FOREVER_S: Final = 2**53  # past it, floats cannot count seconds, and integers no longer fit into them
-_ACCEPTED_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
-_OTHER_SCHEMES: Final = frozenset({b"appcode", b"basic", b"digest"})
-_ILLEGAL_IN_HEADER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^\s|\s$")
 _JWS: Final = PyJWS()
+_NO_KEYS: Final = KeySet(())
+"""Stands for "verified by Envoy", where no key set of ours was involved."""
 
 
 def is_presented(request: Request, api: Api) -> bool:
     """Whether something stands where the plug-in looks for its token."""
-    return api.jwt is not None and bool(_tokens(request, api.jwt))
+    plugin = api.jwt
+    if plugin is None:
+        return False
+    if plugin.envoy_payload is not None:
+        return request.envoy_claims is not None and request.envoy_claims(plugin.envoy_payload) is not None
+    return bool(find_tokens(request, plugin))
 
 
 def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) -> Proof | Refusal:
@@ -39,196 +44,113 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     plugin = api.jwt
     if plugin is None:
         return Refusal(reason.JWT_MISSING, detail="the API has no JWT plug-in")
-    if plugin.place is TokenPlace.HEADER and plugin.parameter in request.repeated:
+    if plugin.envoy_payload is not None:
+        return _from_envoy(request, plugin, plugin.envoy_payload, now_ms)
+    if request.repeated and plugin.place is TokenPlace.HEADER and plugin.parameter in request.repeated:
         return Refusal(reason.HEADER_REPEATED, plugin.parameter)
-    tokens = _tokens(request, plugin)
+    tokens = find_tokens(request, plugin)
     if not tokens:
         return Refusal(reason.JWT_MISSING)
     if len(tokens) > 1:
         return Refusal(reason.JWT_INVALID, "more than one token")
-    parsed = _parse(tokens[0])
+    token = tokens[0]
+    if len(token) > plugin.max_token_bytes:
+        return Refusal(reason.JWT_MALFORMED, detail=f"longer than {plugin.max_token_bytes} bytes")
+    key_set = plugin.key_source.current
+    if key_set is None:
+        return Refusal(reason.JWT_KEYS_UNAVAILABLE, detail=f"plug-in {plugin.id!r} has no keys")
+    token_hash = hashlib.sha256(token).digest()
+    now_s = now_ms // 1000
+    verified = plugin.verified.recall(token_hash, key_set, now_s)
+    if verified is None:
+        outcome = _verify(token, plugin, key_set, now_s)
+        if isinstance(outcome, Refusal):
+            return outcome
+        verified = outcome
+        plugin.verified.remember(token_hash, verified, now_s)
+    return _proof(request, plugin, verified, token, now_ms) if verified.jti else verified.proof
+
+
+def _proof(request: Request, plugin: JwtPlugin, verified: VerifiedToken, token: bytes, now_ms: int) -> Proof:
+    """The proof of a token that may pass once: its jti is remembered for as long as the token could be accepted."""
+    if plugin.ignore_expiration:  # such a token never ends: remember it as long as the longest ordinary one
+        until_ms = now_ms + (plugin.max_lifetime_s + plugin.clock_skew_s) * 1000
+    else:
+        until_ms = math.ceil(verified.until_s) * 1000
+    use = token_use(request, plugin.id, verified.jti, token, until_ms)
+    return verified.proof._replace(uses=(use,))
+
+
+def _from_envoy(request: Request, plugin: JwtPlugin, key: str, now_ms: int) -> Proof | Refusal:
+    """The claims that Envoy verified. Every rule about claims is applied to them as to a token of our own."""
+    claims = None if request.envoy_claims is None else request.envoy_claims(key)
+    if claims is None:
+        return Refusal(reason.JWT_MISSING, detail=f"Envoy's jwt_authn left no payload under {key!r}")
+    verified = _verified(dict(claims), plugin, _NO_KEYS, now_ms // 1000)
+    if isinstance(verified, Refusal):
+        return verified
+    if not verified.jti:
+        return verified.proof
+    return _proof(request, plugin, verified, verified.jti.encode("utf-8", "surrogatepass"), now_ms)
+
+
+def _verify(token: bytes, plugin: JwtPlugin, key_set: KeySet, now_s: int) -> VerifiedToken | Refusal:
+    parsed = parse_token(token)
     if isinstance(parsed, Refusal):
         return parsed
-    refusal = _signature_refusal(parsed, plugin) or _claims_refusal(parsed.claims, plugin, now_ms // 1000)
+    refusal = _signature_refusal(parsed, plugin, key_set)
+    return refusal or _verified(parsed.claims, plugin, key_set, now_s)
+
+
+def _verified(claims: dict[str, Any], plugin: JwtPlugin, key_set: KeySet, now_s: int) -> VerifiedToken | Refusal:
+    """What claims prove that come from a token with a good signature."""
+    refusal = claims_refusal(claims, plugin, now_s)
     if refusal:
         return refusal
-    headers = _claim_headers(parsed.claims, plugin)
+    headers = claim_headers(claims, plugin)
     if isinstance(headers, Refusal):
         return headers
-    subject = parsed.claims.get("sub", "")
+    subject = claims.get("sub", "")
+    if not isinstance(subject, str) or header_text(subject) is None:
+        return Refusal(reason.JWT_INVALID, "claim sub is not plain text")
     proof = Proof(
         AuthMethod.JWT,
-        subject=subject if isinstance(subject, str) else "",
+        subject=subject,
         claim_headers=headers,
     )
+    from_s, until_s = valid_between(claims, plugin)
     if not plugin.prevent_jti_replay:
-        return proof
-    jti = parsed.claims.get("jti")
+        return VerifiedToken(key_set, from_s, until_s, proof)
+    jti = claims.get("jti")
     if not isinstance(jti, str) or not jti:
         return Refusal(reason.JTI_REQUIRED)
-    expires_ms = _last_accepted_ms(parsed.claims, plugin, now_ms)
-    return proof._replace(uses=(token_use(request, plugin.id, jti, tokens[0], expires_ms),))
+    return VerifiedToken(key_set, from_s, until_s, proof, jti)
 
 
-def _last_accepted_ms(claims: dict[str, Any], plugin: JwtPlugin, now_ms: int) -> int:
-    """Until when this token's jti must be remembered: for as long as the token could be accepted again."""
-    if plugin.ignore_expiration:  # such a token never ends: remember it as long as the longest ordinary one
-        return now_ms + (plugin.max_lifetime_s + plugin.clock_skew_s) * 1000
-    expires_s: float = claims["exp"]
-    return math.ceil(expires_s + plugin.clock_skew_s) * 1000
-
-
-def _tokens(request: Request, plugin: JwtPlugin) -> list[bytes]:
-    if plugin.place is TokenPlace.QUERY:
-        wanted = plugin.parameter.encode()
-        return [value for key, value in parse_pairs(request.query.encode()) if key == wanted and value]
-    if plugin.place is TokenPlace.COOKIE:
-        # Envoy joins HTTP/1 cookie headers with a comma and HTTP/2 crumbs with a semicolon.
-        crumbs = re.split(rb"[;,]", request.headers.get("cookie", b""))
-        pairs = (crumb.strip().partition(b"=") for crumb in crumbs)
-        return [value.strip(b'"') for name, _, value in pairs if name == plugin.parameter.encode() and value]
-    value = request.headers.get(plugin.parameter, b"").strip()
-    scheme, _, rest = value.partition(b" ")
-    if scheme.lower() == b"bearer":
-        value = rest.strip()
-    elif plugin.parameter == "authorization" and scheme.lower() in _OTHER_SCHEMES:
-        return []
-    return [value] if value else []
-
-
-class _Token(NamedTuple):
-    text: bytes
-    header: dict[str, Any]
-    claims: dict[str, Any]
-
-
-class _DuplicateMember(ValueError):
-    pass
-
-
-def _parse(token: bytes) -> _Token | Refusal:
-    if len(token) > _MAX_TOKEN_BYTES:
-        return Refusal(reason.JWT_MALFORMED, detail=f"longer than {_MAX_TOKEN_BYTES} bytes")
-    parts = token.split(b".")
-    if len(parts) != 3:
-        return Refusal(reason.JWT_MALFORMED, detail=f"{len(parts)} parts instead of 3")
-    try:
-        header, claims = _json_object(parts[0]), _json_object(parts[1])
-    except (ValueError, RecursionError) as error:
-        return Refusal(reason.JWT_MALFORMED, detail=type(error).__name__)
-    if header is None or claims is None:
-        return Refusal(reason.JWT_MALFORMED, detail="header or claims are not an object")
-    return _Token(token, header, claims)
-
-
-def _json_object(part: bytes) -> dict[str, Any] | None:
-    try:
-        text = base64.b64decode(part + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
-        raise ValueError("not base64url") from None
-    # Text, not bytes: json.loads would also take UTF-16, which other readers of the token do not.
-    value = json.loads(text.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
-    return value if isinstance(value, dict) else None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _DuplicateMember  # two readers of one token could see different claims
-    return members
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _signature_refusal(token: _Token, plugin: JwtPlugin) -> Refusal | None:
+def _signature_refusal(token: Token, plugin: JwtPlugin, key_set: KeySet) -> Refusal | None:
     header = token.header
     algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if not isinstance(algorithm, str) or algorithm not in plugin.algorithms:
         return Refusal(reason.JWT_INVALID, "algorithm not accepted")
     if "crit" in header or "b64" in header:
         return Refusal(reason.JWT_INVALID, "critical header not understood")
-    if not isinstance(kind, str) or kind.lower() not in _ACCEPTED_TYPES:
+    if not isinstance(kind, str) or kind.lower() not in plugin.token_types:
         return Refusal(reason.JWT_INVALID, "wrong type of token")
     if kid is not None and (not isinstance(kid, str) or len(kid) > _MAX_KID):
         return Refusal(reason.JWT_INVALID, "malformed kid")
-    candidates = [key for key in plugin.key_set.candidates(kid) if algorithm in key.keys]
-    if not candidates:
-        return Refusal(reason.JWT_KEY_UNKNOWN, kid or "")
+    candidates = [key for key in key_set.candidates(kid) if algorithm in key.keys]
     if any(_verifies(token.text, key, algorithm) for key in candidates):
         return None
+    if kid is not None and not key_set.knows(kid):
+        plugin.key_source.ask_refresh()
+    if not candidates:
+        return Refusal(reason.JWT_KEY_UNKNOWN, kid or "")
     return Refusal(reason.JWT_INVALID, "signature does not match")
 
 
 def _verifies(token: bytes, key: VerificationKey, algorithm: str) -> bool:
     try:
         _JWS.decode_complete(token, key.keys[algorithm], algorithms=[algorithm])
-    except PyJWTError:
+    except (PyJWTError, ValueError):
         return False
     return True
-
-
-def _claims_refusal(claims: dict[str, Any], plugin: JwtPlugin, now_s: int) -> Refusal | None:
-    for name in ("exp", "nbf", "iat"):
-        if name in claims and not _is_number(claims[name]):
-            return Refusal(reason.JWT_INVALID, f"claim {name} is not a number")
-    skew = plugin.clock_skew_s
-    if not plugin.ignore_expiration:
-        expires = claims.get("exp")
-        if expires is None:
-            return Refusal(reason.JWT_INVALID, "claim exp is missing")
-        if expires + skew <= now_s:
-            return Refusal(reason.JWT_EXPIRED, _http_time(expires))
-        if expires - claims.get("iat", now_s) > plugin.max_lifetime_s or expires - now_s > plugin.max_lifetime_s + skew:
-            return Refusal(reason.JWT_INVALID, "lifetime is too long")
-    for name in ("nbf", "iat"):
-        if claims.get(name, 0) > now_s + skew:
-            return Refusal(reason.JWT_INVALID, f"claim {name} lies in the future")
-    if plugin.issuer is not None and claims.get("iss") != plugin.issuer:
-        return Refusal(reason.JWT_INVALID, "claim iss is not accepted")
-    if plugin.audiences:
-        audience = claims.get("aud", [])
-        stated = audience if isinstance(audience, list) else [audience]
-        if not any(isinstance(entry, str) and entry in plugin.audiences for entry in stated):
-            return Refusal(reason.JWT_INVALID, "claim aud is not accepted")
-    return None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _FOREVER_S
-
-
-def _http_time(seconds: float) -> str:
-    try:
-        return formatdate(seconds, usegmt=True)
-    except (ValueError, OverflowError, OSError):
-        return "an unknown date"
-
-
-def _claim_headers(claims: dict[str, Any], plugin: JwtPlugin) -> tuple[tuple[str, str], ...] | Refusal:
-    headers = []
-    for entry in plugin.claim_headers:
-        if entry.claim not in claims:
-            continue
-        text = _header_text(claims[entry.claim])
-        if text is None:
-            return Refusal(reason.JWT_INVALID, f"claim {entry.claim} does not fit in a header")
-        headers.append((entry.header, text))
-    return tuple(headers)
-
-
-def _header_text(value: object) -> str | None:
-    """A claim as header text; None when it cannot be one without being changed."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, str):
-        return None if len(value) > 4096 or _ILLEGAL_IN_HEADER.search(value) else value
-    if isinstance(value, list):
-        parts = [_header_text(part) if not isinstance(part, list | dict) else None for part in value]
-        if any(part is None or "," in part for part in parts):
-            return None  # a comma inside an element would read as two elements
-        return ",".join(part for part in parts if part is not None)
-    return None

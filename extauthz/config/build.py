@@ -8,14 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from extauthz.config.groups import BuiltGroup, build_group
 from extauthz.config.listeners import check_listeners
+from extauthz.config.plugin_schema import IpControlEntry
 from extauthz.config.plugins import build_ip_control, build_jwt
 from extauthz.config.problems import ConfigError, KeyPath, Problem
-from extauthz.config.schema import AllOf, AnyOf, ApiEntry, Auth, ConfigFile, Digest, Errors, GrantEntry, IpControlEntry
+from extauthz.config.schema import (
+    AllOf,
+    AnyOf,
+    ApiEntry,
+    Auth,
+    ConfigFile,
+    Digest,
+    Errors,
+    GrantEntry,
+)
 from extauthz.config.secrets import SecretUnresolved, resolve
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, validate
-from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy, DigestRules
+from extauthz.domain.api import Api, AuthMethod, AuthPolicy, DigestRules
 from extauthz.domain.app import App, Grant, KeyPair, hash_app_code
 from extauthz.domain.ip import IpControl
 from extauthz.domain.jwt import JwtPlugin
@@ -67,7 +78,7 @@ class _Builder:
         self._file = validated.file
         self._position = validated.position
         self._broken = validated.broken_ids
-        self._groups: dict[str, ApiGroup] = {}
+        self._groups: dict[str, BuiltGroup] = {}
         self._jwt: dict[str, JwtPlugin] = {}
         self._ip: dict[str, IpControl] = {}
         self._apis: dict[str, Api] = {}
@@ -77,8 +88,6 @@ class _Builder:
         self._grants: dict[tuple[str, str, str], Grant] = {}
 
     def build(self) -> None:
-        for _, group in self._unique("groups", self._file.groups):
-            self._groups[group.id] = ApiGroup(group.id, frozenset(group.domains))
         for index, plugin in self._unique("plugins", self._file.plugins):
             report = self._reporter("plugins", index)
             if isinstance(plugin, IpControlEntry):
@@ -93,6 +102,9 @@ class _Builder:
                     self._jwt[plugin.id] = jwt
                 else:
                     self._broken.add(("plugins", plugin.id))
+        for index, group in self._unique("groups", self._file.groups):
+            built = build_group(group, self._reporter("groups", index))
+            self._groups[group.id] = BuiltGroup(built, group, *self._bind_plugins(("groups", index), group.plugins))
         for index, api in self._unique("apis", self._file.apis):
             self._add_api(index, api)
         self._check_routes()
@@ -114,6 +126,9 @@ class _Builder:
                 identity_headers=tuple((name.lower(), fact) for name, fact in self._file.identity_headers.items()),
                 port_networks=dict(self._file.port_networks),
                 trust_external_address=self._file.client_address.source != "peer",
+                reads_envoy_claims=any(
+                    api.jwt is not None and api.jwt.envoy_payload is not None for api in self._apis.values()
+                ),
             ),
             apis=self._apis.values(),
             key_pairs=self._keys.values(),
@@ -159,17 +174,30 @@ class _Builder:
             except TemplateError as error:
                 self._report((*place, "path"), str(error))
                 good = False
-        jwt, ip_control = self._bind_plugins(place, entry)
-        auth = {network: _policy(expression) for network, expression in entry.auth.items()}
+        jwt, ip_control = self._bind_plugins(place, entry.plugins)
+        plugins, expressions, vpc_ids = entry.plugins, entry.auth, entry.vpc_ids
+        if group is not None:
+            jwt, ip_control = jwt or group.jwt, ip_control or group.ip_control
+            plugins = [*plugins, *group.entry.plugins]
+            expressions = expressions or group.entry.auth
+            vpc_ids = vpc_ids or group.entry.vpc_ids
+            if expressions is None:
+                self._report((*place, "auth"), "is required, here or in the group; say `none` to mean an open API")
+                good = False
+        auth = {network: _policy(expression) for network, expression in (expressions or {}).items()}
         for network, policy in auth.items():
-            good = self._check_policy((*place, "auth", network.value), policy, entry, jwt) and good
+            path = (*place, "auth", network.value)
+            good = self._check_policy(path, policy, entry, jwt, plugins) and good
+            if group is not None and network not in group.entry.networks:
+                self._report(path, f"group `{entry.group}` leaves this network out of its `networks`")
+                good = False
         if group is None or not good:
             self._broken.add(("apis", entry.id))
             return
         strip = entry.strip_credentials
         self._apis[entry.id] = Api(
             id=entry.id,
-            group=group,
+            group=group.group,
             owner=entry.owner,
             methods=frozenset(entry.methods),
             path=entry.path,
@@ -179,15 +207,15 @@ class _Builder:
             app_code=entry.app_code,
             jwt=jwt,
             ip_control=ip_control,
-            vpc_ids=frozenset(entry.vpc_ids),
+            vpc_ids=frozenset(vpc_ids or ()),
             strip_credentials=self._file.strip_credentials if strip is None else strip,
             replay_outage=entry.replay_outage,
         )
 
-    def _bind_plugins(self, place: KeyPath, entry: ApiEntry) -> tuple[JwtPlugin | None, IpControl | None]:
+    def _bind_plugins(self, place: KeyPath, names: list[str]) -> tuple[JwtPlugin | None, IpControl | None]:
         jwt: JwtPlugin | None = None
         ip_control: IpControl | None = None
-        for position, name in enumerate(entry.plugins):
+        for position, name in enumerate(names):
             path = (*place, "plugins", position)
             if name in self._jwt:
                 if jwt is not None:
@@ -201,15 +229,21 @@ class _Builder:
                 self._missing("plugins", name, [*self._jwt, *self._ip], path, "plug-in")
         return jwt, ip_control
 
-    def _check_policy(self, path: KeyPath, policy: AuthPolicy, entry: ApiEntry, jwt: JwtPlugin | None) -> bool:
+    def _check_policy(
+        self, path: KeyPath, policy: AuthPolicy, entry: ApiEntry, jwt: JwtPlugin | None, plugins: list[str]
+    ) -> bool:
         good = True
         for alternative in policy.alternatives:
             if {AuthMethod.DIGEST, AuthMethod.APP_CODE} <= alternative:
                 self._report(path, "digest and appcode cannot both be asked for; both prove the same thing, an app")
                 good = False
         if AuthMethod.JWT in policy.methods and jwt is None:
-            if not any(("plugins", name) in self._broken for name in entry.plugins):
+            if not any(("plugins", name) in self._broken for name in plugins):
                 self._report(path, "asks for jwt but the API lists no JWT plug-in under `plugins`")
+            good = False
+        if jwt is not None and jwt.bypass_empty_token and policy.methods > {AuthMethod.JWT}:
+            self._report(path, f"plug-in `{jwt.id}` has `bypass_empty_token`, which goes with plain `jwt` only; "
+                               "write `any_of` to say what opens the API without a token")  # fmt: skip
             good = False
         if AuthMethod.APP_CODE in policy.methods and entry.app_code == "off":
             self._report(path, "asks for appcode but `app_code` is off")

@@ -1,44 +1,52 @@
 """Plug-ins from their sections: keys read and judged, algorithms settled."""
 
 import json
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from extauthz.config.plugin_schema import IpControlEntry, JwtEntry, RemoteKeysEntry
 from extauthz.config.problems import KeyPath
-from extauthz.config.schema import IpControlEntry, JwtEntry
 from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
 from extauthz.domain.ip import IpControl
-from extauthz.domain.jwt import (
+from extauthz.domain.jwk import (
     ALGORITHMS,
     HMAC_ALGORITHMS,
-    ClaimHeader,
-    JwtPlugin,
+    PUBLIC_KEY_ALGORITHMS,
     KeyRefused,
     KeySet,
-    TokenPlace,
     VerificationKey,
     read_key,
 )
+from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace
+from extauthz.domain.key_source import KeySource, RemoteKeys
+from extauthz.domain.token_memory import TokenMemory
 
+_OF_OUR_OWN_VERIFYING = frozenset({"algorithms", "token_types", "max_token_bytes", "remember"})
 Report = Callable[[KeyPath, str], None]
 
 
 def build_ip_control(entry: IpControlEntry, report: Report) -> IpControl | None:
     """An IP control plug-in, or None after reporting what is wrong."""
-    if (entry.allow is None) == (entry.refuse is None):
-        report((), "needs exactly one of `allow` and `refuse`")
+    allows = entry.allow is not None or entry.apps is not None
+    if allows == (entry.refuse is not None):
+        report((), "needs either an allow list (`allow`, `apps` or both) or a `refuse` list; `refuse` binds every app")
         return None
-    networks = entry.allow if entry.allow is not None else entry.refuse
-    return IpControl(entry.id, entry.allow is not None, tuple(networks or ()))
+    apps = entry.apps or []
+    by_app = {item.app: tuple(item.networks) for item in apps}
+    if len(by_app) != len(apps):
+        report(("apps",), "names an app twice; keep one entry with all of its networks")
+        return None
+    return IpControl(entry.id, allows, tuple(entry.allow or entry.refuse or ()), by_app)
 
 
 def build_jwt(entry: JwtEntry, base: Path, report: Report) -> JwtPlugin | None:
     """A JWT plug-in, or None after reporting what is wrong. ``base`` is the folder of the configuration file."""
-    keys = _read_keys(entry, base, report)
-    if keys is None:
+    found = _key_source(entry, base, report)
+    if found is None:
         return None
-    possible = {algorithm for key in keys for algorithm in key.keys}
+    source, possible = found
     if possible & HMAC_ALGORITHMS and possible - HMAC_ALGORITHMS:
         report((), "mixes shared secrets (kty oct) with public keys; use one plug-in for each")
         return None
@@ -49,28 +57,99 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report) -> JwtPlugin | None:
     if not algorithms & possible:
         report(("algorithms",), f"none of the keys can verify any of these; they can do {', '.join(sorted(possible))}")
         return None
+    if entry.prevent_jti_replay and entry.ignore_expiration_check:
+        message = (
+            "cannot go with `ignore_expiration_check`: a token that never ends would have to be remembered forever"
+        )
+        report(("prevent_jti_replay",), message)
+        return None
+    issuer = entry.issuer
+    if source.remote is not None and source.remote.oidc_issuer is not None:
+        issuer = issuer or source.remote.oidc_issuer
     header = entry.parameter_location is TokenPlace.HEADER
     return JwtPlugin(
         id=entry.id,
-        key_set=KeySet(tuple(keys)),
+        key_source=source,
         algorithms=frozenset(algorithms & possible),
         place=entry.parameter_location,
         parameter=entry.parameter.lower() if header else entry.parameter,
-        issuer=entry.issuer,
+        envoy_payload=entry.trust_envoy_jwt_authn,
+        issuer=issuer,
         audiences=frozenset(entry.audiences),
+        token_types=frozenset(kind.lower() for kind in entry.token_types),
+        required_claims={
+            claim: None if accepted == "present" else tuple(accepted)
+            for claim, accepted in entry.required_claims.items()
+        },
+        scopes=frozenset(entry.scopes),
         claim_headers=tuple(ClaimHeader(claim, name.lower()) for claim, name in entry.claim_headers.items()),
         prevent_jti_replay=entry.prevent_jti_replay,
         bypass_empty_token=entry.bypass_empty_token,
         ignore_expiration=entry.ignore_expiration_check,
         clock_skew_s=entry.clock_skew,
         max_lifetime_s=entry.max_lifetime,
+        max_token_bytes=entry.max_token_bytes,
+        verified=TokenMemory(entry.remember),
+    )
+
+
+def _key_source(entry: JwtEntry, base: Path, report: Report) -> tuple[KeySource, frozenset[str]] | None:
+    """Where the keys come from, and the algorithms that they can be used with."""
+    sources = (entry.jwk, entry.jwks, entry.remote_keys, entry.trust_envoy_jwt_authn)
+    if sum(source is not None for source in sources) != 1:
+        report((), "needs exactly one of `jwk`, `jwks`, `remote_keys` and `trust_envoy_jwt_authn`")
+        return None
+    if entry.trust_envoy_jwt_authn is not None:
+        for name in sorted(entry.model_fields_set & _OF_OUR_OWN_VERIFYING):
+            report((name,), "has no effect beside `trust_envoy_jwt_authn`: say it in Envoy's jwt_authn filter")
+        return KeySource.fixed(KeySet(())), PUBLIC_KEY_ALGORITHMS
+    if entry.remote_keys is not None:
+        remote = _remote_keys(entry.remote_keys, base, lambda path, text: report(("remote_keys", *path), text))
+        return None if remote is None else (KeySource(None, remote), PUBLIC_KEY_ALGORITHMS)
+    keys = _read_keys(entry, base, report)
+    if keys is None:
+        return None
+    return KeySource.fixed(KeySet(tuple(keys))), frozenset(algorithm for key in keys for algorithm in key.keys)
+
+
+def _remote_keys(entry: RemoteKeysEntry, base: Path, report: Report) -> RemoteKeys | None:
+    url = entry.jwks_uri or entry.oidc_issuer
+    if url is None or (entry.jwks_uri is not None and entry.oidc_issuer is not None):
+        report((), "needs exactly one of `jwks_uri` and `oidc_issuer`")
+        return None
+    if url.startswith("http:") and not entry.allow_http:
+        report(
+            ("jwks_uri" if entry.jwks_uri else "oidc_issuer",), "is not https; use https, or state `allow_http: true`"
+        )
+        return None
+    if entry.min_lifetime > entry.max_lifetime or entry.max_lifetime > entry.max_stale:
+        report((), "needs `min_lifetime` <= `max_lifetime` <= `max_stale`")
+        return None
+    ca_file = None if entry.ca_file is None else (base / entry.ca_file).resolve()
+    if ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=ca_file)
+        except (OSError, ValueError):  # an ssl.SSLError is an OSError
+            report(("ca_file",), f"file {entry.ca_file} cannot be read as PEM certificates")
+            return None
+    return RemoteKeys(
+        jwks_uri=entry.jwks_uri,
+        oidc_issuer=entry.oidc_issuer,
+        min_lifetime_s=entry.min_lifetime,
+        max_lifetime_s=entry.max_lifetime,
+        refresh_interval_s=entry.refresh_interval,
+        max_stale_s=entry.max_stale,
+        timeout_s=entry.timeout,
+        max_bytes=entry.max_bytes,
+        max_keys=entry.max_keys,
+        ca_file=ca_file,
+        allow_http=entry.allow_http,
+        allow_private_addresses=entry.allow_private_addresses,
+        allow_redirects=entry.allow_redirects,
     )
 
 
 def _read_keys(entry: JwtEntry, base: Path, report: Report) -> list[VerificationKey] | None:
-    if (entry.jwk is None) == (entry.jwks is None):
-        report((), "needs exactly one of `jwk` and `jwks`")
-        return None
     place: KeyPath = ("jwk",) if entry.jwk is not None else ("jwks",)
     documents = [entry.jwk] if entry.jwk is not None else _documents(entry.jwks, base, report)
     if documents is None:

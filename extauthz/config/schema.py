@@ -1,31 +1,17 @@
 """The configuration file, as pydantic sees it. Every key is documented here; editors get it as JSON Schema."""
 
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
+from extauthz.config.names import Address, Algorithm, AppKey, Domain, HeaderName, HttpMethod, Id, Section
+from extauthz.config.plugin_schema import Plugin
 from extauthz.config.secrets import FromFile, Secret
 from extauthz.domain.api import AppCodeMode, AuthMethod, ReplayOutage, Strictness
-from extauthz.domain.jwt import SEVEN_DAYS_S, TokenPlace
 from extauthz.domain.request import Network, Stage
 from extauthz.domain.settings import Generation, IdentityFact, Reveal
-
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-AppKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,127}$")]
-Address = Annotated[str, StringConstraints(pattern=r"^(unix:/.+|(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})$")]
-HttpMethod = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")]
-Domain = Annotated[str, StringConstraints(pattern=r"^(\*|(\*\.)?[A-Za-z0-9.:\[\]_-]{1,253})$", to_lower=True)]
-Algorithm = Literal["HmacSHA256", "HmacSHA1"]
-
-
-class Section(BaseModel):
-    """A part of the file. Unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Tls(Section):
@@ -108,11 +94,12 @@ class ClientAddress(Section):
     )
 
 
-class Group(Section):
-    """APIs that share domains."""
+class BoundDomain(Section):
+    """A domain that is tied to a network, to a stage, or to both."""
 
-    id: Id
-    domains: Annotated[list[Domain], Field(min_length=1)] = Field(description='host names, "*.suffix", or "*"')
+    name: Domain
+    network: Network | None = Field(None, description="the only network from which it may be called")
+    stage: Stage | None = Field(None, description="the only stage that it serves")
 
 
 class AllOf(Section):
@@ -128,12 +115,31 @@ class AnyOf(Section):
 
 
 Auth = AuthMethod | AnyOf | AllOf
+AuthByNetwork = Annotated[dict[Network, Auth], Field(min_length=1)]
+VpcIds = Annotated[list[Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
+
+
+class Group(Section):
+    """APIs that share domains, and what holds for each of them that does not state its own."""
+
+    id: Id
+    domains: Annotated[list[Domain | BoundDomain], Field(min_length=1)] = Field(
+        description='host names, "*.suffix", or "*"; or {name, network, stage} to tie one'
+    )
+    networks: Annotated[list[Network], Field(min_length=1)] = Field(
+        default=[Network.INTERNET, Network.VPC], description="where from its APIs may be called at most"
+    )
+    auth: AuthByNetwork | None = Field(None, description="for APIs without `auth`")
+    vpc_ids: VpcIds | None = Field(None, description="for APIs without `vpc_ids`")
+    plugins: list[Id] = Field(
+        default_factory=list, description="for APIs that do not list a plug-in of the same type themselves"
+    )
 
 
 class Digest(Section):
     """How an API reads signed requests."""
 
-    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = ["HmacSHA256"]
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(default=["HmacSHA256"])
     window: Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=1))] = Field(
         timedelta(minutes=15), description="allowed clock difference, both ways: seconds or ISO 8601 (PT15M)"
     )
@@ -152,52 +158,22 @@ class ApiEntry(Section):
     methods: Annotated[list[HttpMethod], Field(min_length=1)]
     path: str | None = Field(None, description="template such as /v1/orders/{orderId}; without it only Envoy's "
                                                "route context (extauthz.api) leads here")  # fmt: skip
-    stages: Annotated[list[Stage], Field(min_length=1)] = [Stage.RELEASE]
-    auth: Annotated[dict[Network, Auth], Field(min_length=1)] = Field(
-        description="per network the method that opens the API; a network that is not listed may not call it"
+    stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE])
+    auth: AuthByNetwork | None = Field(
+        None,
+        description="per network the method that opens the API; a network that is not listed may not call it; "
+        "default: the group's",
     )
     digest: Digest = Digest()
     app_code: AppCodeMode = AppCodeMode.HEADER
     plugins: list[Id] = Field(default_factory=list)
-    vpc_ids: list[str] = Field(default_factory=list, description="VPCs that may call, by extauthz.vpc_id")
+    vpc_ids: VpcIds | None = Field(
+        None, description="VPCs that may call, by extauthz.vpc_id; default: the group's, else any"
+    )
     strip_credentials: bool | None = None
     replay_outage: ReplayOutage = Field(
         ReplayOutage.DENY, description="allow: while the shared store is out of order, pass without replay protection"
     )
-
-
-class JwtEntry(Section):
-    """A JWT plug-in."""
-
-    id: Id
-    type: Literal["jwt"]
-    parameter: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] = "Authorization"
-    parameter_location: TokenPlace = TokenPlace.HEADER
-    jwk: dict[str, Any] | None = Field(None, repr=False, description="one public key, or a shared secret (kty oct)")
-    jwks: FromFile | dict[str, Any] | list[dict[str, Any]] | None = Field(
-        None, union_mode="left_to_right", repr=False, description="a key set: inline, or {file: PATH}"
-    )
-    algorithms: list[str] | None = Field(None, description="those that are accepted; default: what the keys can do")
-    issuer: str | None = None
-    audiences: list[str] = Field(default_factory=list)
-    claim_headers: dict[str, HeaderName] = Field(default_factory=dict, description="claim: header sent upstream")
-    prevent_jti_replay: bool = False
-    bypass_empty_token: bool = False
-    ignore_expiration_check: bool = False
-    clock_skew: Annotated[int, Field(ge=0, le=600)] = Field(60, description="seconds")
-    max_lifetime: Annotated[int, Field(gt=0)] = Field(SEVEN_DAYS_S, description="seconds; vendor: 7 days")
-
-
-class IpControlEntry(Section):
-    """An IP control plug-in."""
-
-    id: Id
-    type: Literal["ip_control"]
-    allow: list[IPv4Network | IPv6Network] | None = None
-    refuse: list[IPv4Network | IPv6Network] | None = None
-
-
-Plugin = Annotated[JwtEntry | IpControlEntry, Field(discriminator="type")]
 
 
 class KeyEntry(Section):
@@ -222,7 +198,7 @@ class GrantEntry(Section):
 
     app: Id
     apis: Annotated[list[Id], Field(min_length=1)]
-    stages: Annotated[list[Stage], Field(min_length=1)] = [Stage.RELEASE]
+    stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE])
     until: AwareDatetime | None = Field(None, description="when it ends, with time zone; without it, never")
     granted_by: str = ""
 

@@ -11,10 +11,11 @@ from extauthz.auth import METHODS
 from extauthz.decide.client_address import client_address
 from extauthz.decide.upstream import extra_of
 from extauthz.domain import reason
-from extauthz.domain.api import Api, AuthMethod, AuthPolicy
+from extauthz.domain.api import Api, AuthMethod, AuthPolicy, DomainBinding
 from extauthz.domain.app import App
 from extauthz.domain.decision import Allow, Decision, Deny, Proof, Refusal, Subject
-from extauthz.domain.reason import ALLOWED, ANONYMOUS
+from extauthz.domain.ip import IpControl
+from extauthz.domain.reason import ALLOWED, ANONYMOUS, Reason
 from extauthz.domain.request import Network, Request, Stage
 from extauthz.domain.route import path_fault
 from extauthz.domain.snapshot import Snapshot
@@ -25,6 +26,7 @@ VPC_ID_KEY: Final = "extauthz.vpc_id"
 _STAGES: Final = {stage.value.encode(): stage for stage in Stage}
 _NOBODY: Final = frozenset[AuthMethod]()
 _ANONYMOUS_PROOF: Final = Proof(AuthMethod.NONE)
+_NO_BINDING: Final = DomainBinding()
 
 
 def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
@@ -32,7 +34,13 @@ def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
     api = _find_api(request, snapshot)
     if isinstance(api, Refusal):
         return _deny(api, Subject())
-    stage = _find_stage(request, api)
+    binding = _NO_BINDING
+    if api.group.bindings:
+        bound = _find_binding(request, api)
+        if isinstance(bound, Refusal):
+            return _deny(bound, Subject(api))
+        binding = bound
+    stage = _find_stage(request, api, binding)
     if isinstance(stage, Refusal):
         return _deny(stage, Subject(api))
     about = Subject(api, stage)
@@ -50,6 +58,10 @@ def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
     about = Subject(api, stage, proof.method, proof.app)
     if proof.app is not None:
         refusal = _grant_refusal(proof.app, api, stage, snapshot, now_ms)
+        if refusal is not None:
+            return _deny(refusal, about)
+    if api.ip_control is not None and api.ip_control.asks_for_app:
+        refusal = _app_address_refusal(request, api.ip_control, proof.app, snapshot)
         if refusal is not None:
             return _deny(refusal, about)
     extra = extra_of(request, proof, snapshot.settings, now_ms)
@@ -84,8 +96,26 @@ def _find_api(request: Request, snapshot: Snapshot) -> Api | Refusal:
     return api
 
 
-def _find_stage(request: Request, api: Api) -> Stage | Refusal:
-    """The stage that Envoy's context pins, else the one the client asks for, else RELEASE."""
+def _find_binding(request: Request, api: Api) -> DomainBinding | Refusal:
+    """What the domain of the call is tied to, if the call came by the network that the domain is tied to."""
+    binding = api.group.binding_of(request.host)
+    if binding is None:
+        return Refusal(reason.HOST_INVALID, request.host, f"no domain of group {api.group.id!r} covers this host")
+    if binding.network is not None and binding.network is not request.network:
+        detail = f"domain {request.host!r} may be called from {binding.network} only"
+        return Refusal(_wrong_network(request.network), detail=detail)
+    return binding
+
+
+def _wrong_network(network: Network) -> Reason:
+    return reason.VPC_REFUSED if network is Network.VPC else reason.INTERNET_DISABLED
+
+
+def _find_stage(request: Request, api: Api, binding: DomainBinding) -> Stage | Refusal:
+    """The stage that Envoy's context pins, else the one the client asks for, else the domain's, else RELEASE.
+
+    A domain that is tied to a stage serves no other, whoever asks for it.
+    """
     pinned = request.context.get(STAGE_KEY)
     if pinned is not None:
         wanted = pinned.encode()
@@ -94,10 +124,12 @@ def _find_stage(request: Request, api: Api) -> Stage | Refusal:
     else:
         wanted = request.headers.get("x-ca-stage", b"")
         if not wanted:
-            wanted = b"RELEASE"
+            wanted = b"RELEASE" if binding.stage is None else binding.stage.value.encode()
     stage = _STAGES.get(wanted) or _STAGES.get(wanted.upper())
     if stage is None:
         return Refusal(reason.STAGE_INVALID, detail="not one of RELEASE, PRE, TEST")
+    if binding.stage is not None and stage is not binding.stage:
+        return Refusal(reason.STAGE_INVALID, detail=f"domain {request.host!r} serves stage {binding.stage} only")
     if stage not in api.stages:
         return Refusal(reason.STAGE_INVALID, detail=f"API {api.id!r} is not published in stage {stage}")
     return stage
@@ -105,8 +137,9 @@ def _find_stage(request: Request, api: Api) -> Stage | Refusal:
 
 def _network_refusal(request: Request, api: Api, policy: AuthPolicy | None) -> Refusal | None:
     if policy is None:
-        refused = reason.VPC_REFUSED if request.network is Network.VPC else reason.INTERNET_DISABLED
-        return Refusal(refused, detail=f"API {api.id!r} may not be called from {request.network}")
+        return Refusal(
+            _wrong_network(request.network), detail=f"API {api.id!r} may not be called from {request.network}"
+        )
     if request.network is Network.VPC and api.vpc_ids:
         vpc_id = request.context.get(VPC_ID_KEY, "")
         if vpc_id not in api.vpc_ids:
@@ -115,12 +148,17 @@ def _network_refusal(request: Request, api: Api, policy: AuthPolicy | None) -> R
 
 
 def _address_refusal(request: Request, api: Api, snapshot: Snapshot) -> Refusal | None:
-    if api.ip_control is None:
+    """What IP control says before anybody has proved who calls; nothing yet where that can depend on the app."""
+    if api.ip_control is None or api.ip_control.asks_for_app:
         return None
+    return _app_address_refusal(request, api.ip_control, None, snapshot)
+
+
+def _app_address_refusal(request: Request, control: IpControl, app: App | None, snapshot: Snapshot) -> Refusal | None:
     address = client_address(request, snapshot.settings)
-    if api.ip_control.admits(address):
+    if control.admits(address, app.id if app else None):
         return None
-    return Refusal(reason.IP_REFUSED, detail=f"address {address!r}, plug-in {api.ip_control.id!r}")
+    return Refusal(reason.IP_REFUSED, detail=f"address {address!r}, plug-in {control.id!r}")
 
 
 def _choose_methods(request: Request, api: Api, policy: AuthPolicy) -> frozenset[AuthMethod] | Refusal:

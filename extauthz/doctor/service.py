@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from extauthz.config.schema import AnyOf, Auth, ConfigFile, JwtEntry
+from extauthz.config.plugin_schema import JwtEntry
+from extauthz.config.schema import AnyOf, Auth, ConfigFile
 from extauthz.domain.api import AuthMethod
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact
@@ -39,8 +40,10 @@ def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
         if isinstance(plugin, JwtEntry)
         for header in plugin.claim_headers.values()
     }
+    stated = [group.auth for group in file.groups] + [api.auth for api in file.apis]
+    policies = [auth for by_network in stated for auth in (by_network or {}).values()]
     return ServiceFacts(
-        has_digest=any(AuthMethod.DIGEST in _methods(auth) for api in file.apis for auth in api.auth.values()),
+        has_digest=any(AuthMethod.DIGEST in _methods(auth) for auth in policies),
         identity_headers=frozenset(identity | claims),
         bound_ports=frozenset(_port(listen.address) for listen in file.listen if listen.network is not None),
         port_networks=frozenset(file.port_networks),

@@ -78,6 +78,16 @@ class DigestRules:
     strict: Strictness = Strictness.OFF
 
 
+@dataclass(frozen=True, slots=True)
+class DomainBinding:
+    """What a domain is tied to (vendor: CustomDomainType and BindStageName of SetDomain)."""
+
+    network: Network | None = None
+    """The only network from which the domain may be called; None: any."""
+    stage: Stage | None = None
+    """The only stage that the domain serves; None: any."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ApiGroup:
     """APIs that share domains."""
@@ -85,6 +95,17 @@ class ApiGroup:
     id: str
     domains: frozenset[str]
     """Lower-case host names; ``*.example.com`` for one level or more below; ``*`` for every host."""
+    bindings: Mapping[str, DomainBinding] = field(default_factory=dict)
+    """By domain; empty when no domain of the group is tied to anything, else all of its domains are here."""
+
+    def binding_of(self, host: str) -> DomainBinding | None:
+        """The binding of the most specific domain that covers a host; None where no domain of the group does."""
+        found = self.bindings.get(host)
+        dot = host.find(".", 1)
+        while found is None and dot >= 0:
+            found = self.bindings.get("*" + host[dot:])
+            dot = host.find(".", dot + 1)
+        return found or self.bindings.get("*")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

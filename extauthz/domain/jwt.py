@@ -1,22 +1,18 @@
-"""The JWT plug-in's settings, and the key sets its tokens are checked against."""
+"""The JWT plug-in's settings (vendor docs 103228 and 177489, and what production adds)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from jwt import PyJWK
-from jwt.exceptions import InvalidKeyError, PyJWKError
+from extauthz.domain.key_source import KeySource
+from extauthz.domain.token_memory import TokenMemory
 
 SEVEN_DAYS_S: Final = 7 * 24 * 3600
-
-_BY_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
-_TEXT_MEMBERS: Final = ("kid", "kty", "crv", "alg")
-_SECRET_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth")
-RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-HMAC_ALGORITHMS: Final = frozenset({"HS256", "HS384", "HS512"})
-ALGORITHMS: Final = RSA_ALGORITHMS | HMAC_ALGORITHMS | {*_BY_CURVE.values(), "EdDSA"}
-_MIN_RSA_BITS: Final = 2048
+MAX_TOKEN_BYTES: Final = 16_384
+REMEMBERED_TOKENS: Final = 10_000
+TOKEN_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+"""Accepted values of ``typ`` in lower case; a token without ``typ`` counts as ``jwt`` (RFC 7519, RFC 9068)."""
 
 
 class TokenPlace(StrEnum):
@@ -27,96 +23,6 @@ class TokenPlace(StrEnum):
     COOKIE = "cookie"
 
 
-class KeyRefused(ValueError):
-    """A JWK that must not be used. The message says why and never contains key material."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VerificationKey:
-    """One key and the algorithms that it may verify. The key itself stays out of ``repr``."""
-
-    kid: str | None
-    keys: Mapping[str, PyJWK]
-    """By algorithm."""
-
-    def __repr__(self) -> str:
-        return f"VerificationKey(kid={self.kid!r}, algorithms={sorted(self.keys)})"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KeySet:
-    """The keys of one plug-in at one moment."""
-
-    keys: tuple[VerificationKey, ...]
-
-    def candidates(self, kid: str | None) -> tuple[VerificationKey, ...]:
-        """The keys that may have signed a token: those of its ``kid``, else those without one.
-
-        A token without ``kid`` may be checked by any key (vendor doc 103228: JWKs without kid are allowed).
-        """
-        if kid is None:
-            return self.keys
-        named = tuple(key for key in self.keys if key.kid == kid)
-        return named or tuple(key for key in self.keys if key.kid is None)
-
-
-def read_key(jwk: Mapping[str, Any]) -> VerificationKey:
-    """Read one JWK into a verification key. Raises KeyRefused.
-
-    Refused are private keys (a verifier must not hold one), keys meant for encryption, keys too weak for their
-    algorithm, and key types that no algorithm of ours uses.
-    """
-    for member in _TEXT_MEMBERS:
-        if not isinstance(jwk.get(member), str | None):
-            raise KeyRefused(f"`{member}` is not text")
-    kid = jwk.get("kid")
-    if jwk.get("use", "sig") != "sig":
-        raise KeyRefused("`use` is not `sig`")
-    operations = jwk.get("key_ops", ["verify"])
-    if not isinstance(operations, list) or "verify" not in operations:
-        raise KeyRefused("`key_ops` does not list `verify`")
-    if jwk.get("kty") != "oct" and any(member in jwk for member in _SECRET_MEMBERS):
-        raise KeyRefused("is a private key; publish the public half only")
-    algorithms = _algorithms_of(jwk)
-    try:
-        keys = {algorithm: PyJWK(dict(jwk), algorithm=algorithm) for algorithm in sorted(algorithms)}
-    except (PyJWKError, InvalidKeyError, ValueError, TypeError, KeyError) as error:
-        raise KeyRefused(f"is not a valid key ({type(error).__name__})") from None
-    _refuse_weak(keys)
-    return VerificationKey(kid, keys)
-
-
-def _algorithms_of(jwk: Mapping[str, Any]) -> frozenset[str]:
-    kty = jwk.get("kty")
-    if kty == "RSA":
-        possible = RSA_ALGORITHMS
-    elif kty == "EC" and jwk.get("crv") in _BY_CURVE:
-        possible = frozenset({_BY_CURVE[jwk["crv"]]})
-    elif kty == "OKP" and jwk.get("crv") in ("Ed25519", "Ed448"):
-        possible = frozenset({"EdDSA"})
-    elif kty == "oct":
-        possible = HMAC_ALGORITHMS
-    else:
-        raise KeyRefused("has a key type or curve that is not supported; use RSA, P-256, P-384, P-521, Ed25519 or oct")
-    stated = jwk.get("alg")
-    if stated is None:
-        return possible
-    if stated not in possible:
-        raise KeyRefused("has an `alg` that does not fit its key type")
-    return frozenset({stated})
-
-
-def _refuse_weak(keys: dict[str, PyJWK]) -> None:
-    for algorithm in tuple(keys):
-        key = keys[algorithm].key
-        if algorithm in RSA_ALGORITHMS and key.key_size < _MIN_RSA_BITS:
-            raise KeyRefused(f"has fewer than {_MIN_RSA_BITS} bits")
-        if algorithm in HMAC_ALGORITHMS and len(key) * 8 < int(algorithm[2:]):
-            del keys[algorithm]  # RFC 7518, section 3.2: a key at least as long as the hash
-    if not keys:
-        raise KeyRefused("is a secret shorter than 32 bytes, too short for HS256")
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ClaimHeader:
     """A claim that goes upstream as a header."""
@@ -125,21 +31,35 @@ class ClaimHeader:
     header: str
 
 
+ClaimValue = str | int | bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class JwtPlugin:
-    """The settings of one JWT plug-in (vendor doc 103228 and what production adds)."""
+    """The settings of one JWT plug-in, its keys, and the tokens that it has verified."""
 
     id: str
-    key_set: KeySet
+    key_source: KeySource
     algorithms: frozenset[str]
+    """Never shared-secret (HS*) and public-key algorithms together."""
     place: TokenPlace = TokenPlace.HEADER
     parameter: str = "authorization"
     """Header (lower-case), query parameter or cookie that carries the token."""
+    envoy_payload: str | None = None
+    """Trust the claims that Envoy's own jwt_authn filter verified and stored under this key of its metadata
+    (``payload_in_metadata``), and read no token at all."""
     issuer: str | None = None
     audiences: frozenset[str] = frozenset()
+    token_types: frozenset[str] = TOKEN_TYPES
+    required_claims: Mapping[str, tuple[ClaimValue, ...] | None] = field(default_factory=dict)
+    """By claim, the values of which one must be there; None: any value will do, but there must be one."""
+    scopes: frozenset[str] = frozenset()
+    """All of them must be in the token's ``scope`` or ``scp``."""
     claim_headers: tuple[ClaimHeader, ...] = ()
     prevent_jti_replay: bool = False
     bypass_empty_token: bool = False
     ignore_expiration: bool = False
     clock_skew_s: int = 60
     max_lifetime_s: int = SEVEN_DAYS_S
+    max_token_bytes: int = MAX_TOKEN_BYTES
+    verified: TokenMemory = field(default_factory=lambda: TokenMemory(REMEMBERED_TOKENS), repr=False)

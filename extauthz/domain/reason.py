@@ -119,7 +119,7 @@ STAGE_INVALID = _reason(
     ("I400SG", 400, "Invalid Stage"),
     (400, "Invalid Url"),
     _INVALID,
-    "The API is not published in the stage that X-Ca-Stage names: add it to the API's `stages` or fix the client.",
+    "The API, or the domain, does not serve the stage that X-Ca-Stage names: see `stages` and `domains`.",
 )
 HEADER_REPEATED = _reason(
     "header_repeated",
@@ -142,14 +142,14 @@ INTERNET_DISABLED = _reason(
     ("A403IN", 403, "Access from internet is disabled"),
     (403, "Unauthorized"),
     _DENIED,
-    "The API has no `internet` entry under `auth`; the caller came in by the Internet listener.",
+    "The API has no `internet` entry under `auth`, or its domain is tied to `vpc`; the caller came by the Internet.",
 )
 VPC_REFUSED = _reason(
     "vpc_refused",
     ("A403VN", 403, "Access from invalid VPC is disabled"),
     (403, "Unauthorized"),
     _DENIED,
-    "The API has no `vpc` entry under `auth`, or the listener's VPC id is not in the whitelist.",
+    "The API has no `vpc` entry under `auth`, its domain is tied to `internet`, or the VPC id is not in the whitelist.",
 )
 IP_REFUSED = _reason(
     "ip_refused",
@@ -369,7 +369,7 @@ JWT_KEYS_UNAVAILABLE = _reason(
     ("X503BZ", 503, "Service Unavailable"),
     (503, "Service Unavailable"),
     GrpcStatus.UNAVAILABLE,
-    "The plug-in has never obtained a key set from its provider.",
+    "The plug-in has never obtained a key set from its provider, or its last one is older than `max_stale`.",
     failure=True,
 )
 REPLAY_STORE_FULL = _reason(

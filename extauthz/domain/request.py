@@ -1,8 +1,8 @@
 """What a caller asks for: the request as the decision sees it, free of Envoy and protobuf."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Network(StrEnum):
@@ -54,3 +54,6 @@ class Request(NamedTuple):
     """The address of the transport peer, as text; empty when unknown."""
     context: Mapping[str, str]
     """Envoy's ``context_extensions``: written by the operator in Envoy's configuration, never by a client."""
+    envoy_claims: Callable[[str], Mapping[str, Any] | None] | None = None
+    """The claims that Envoy's own jwt_authn filter verified, by the name under which it stored them. None unless an
+    API of the snapshot reads them."""

@@ -78,6 +78,8 @@ class Settings:
     trust_external_address: bool = False
     """Whether ``x-envoy-external-address`` is the client address. Sound only where Envoy's listener sets
     ``use_remote_address: true``; otherwise clients can forge it."""
+    reads_envoy_claims: bool = False
+    """Whether some API trusts the result of Envoy's jwt_authn filter; if none does, nobody pays for reading it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identity_facts", frozenset(fact for _, fact in self.identity_headers))

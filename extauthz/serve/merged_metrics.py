@@ -19,7 +19,9 @@ SUMMED_GAUGES: Final = frozenset(
         "process_open_fds",
     }
 )
-LOWEST_GAUGES: Final = frozenset({"extauthz_replay_store_up", "extauthz_tls_certificate_end_timestamp_seconds"})
+LOWEST_GAUGES: Final = frozenset(
+    {"extauthz_replay_store_up", "extauthz_tls_certificate_end_timestamp_seconds", "extauthz_jwks_keys"}
+)
 """Of these the worst is shown; of other gauges the largest value: ages, sizes of the one snapshot, limits."""
 _GROWING: Final = ("counter", "histogram", "summary")
 

@@ -15,6 +15,8 @@ from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
 from extauthz.serve.grpcio_transport import GrpcioTransport
+from extauthz.serve.key_fetcher import KeyFetcher
+from extauthz.serve.key_metrics import KeyMetrics
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.place import ALONE, Place
 from extauthz.serve.replay_store import open_store
@@ -65,14 +67,17 @@ class Service:
             lambda: self._decision_log.dropped,
             lambda: sum(transport.in_flight for transport in self.transports),
         )
+        self._keys = KeyFetcher()
         self.registry: CollectorRegistry = build_registry(
-            metrics, state, self._store.metrics, CertificateMetrics(self._certificates)
+            metrics, state, self._store.metrics, CertificateMetrics(self._certificates), KeyMetrics(self._keys)
         )
 
     async def start(self) -> None:
         """Open the ports; say that we are ready last of all. Raises OSError when an address cannot be bound."""
+        self._keys.start(self.servicer.current.snapshot)
         for transport in self.transports:
             await transport.start()
+        await self._keys.first_attempts()
         self._health.serving = True
         for transport, certificates in zip(self.transports, self._certificates, strict=True):
             kind = type(transport).__name__.removesuffix("Transport").lower()
@@ -84,6 +89,7 @@ class Service:
         self._health.serving = False
         await asyncio.sleep(self._drain_s)
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
+        await self._keys.stop()
         await self._store.close()
         self._decision_log.close()
 
@@ -99,12 +105,18 @@ class Service:
 
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""
+        self._keys.follow(config.snapshot)
         self.servicer.current = Current.of(config.snapshot)
         self._decision_log.revision = config.snapshot.revision
 
     def readiness(self) -> dict[str, Any]:
         """Whether checks should come here, and which revision decides them."""
-        return {"ready": self._health.serving, "revision": self.servicer.current.snapshot.revision}
+        have_keys, plugins = self._keys.readiness()
+        return {
+            "ready": self._health.serving and have_keys,
+            "revision": self.servicer.current.snapshot.revision,
+            "jwt_plugins": plugins,
+        }
 
 
 def _open_decision_log(config: ServiceConfig, place: Place) -> DecisionLog | NullDecisionLog:

@@ -7,6 +7,7 @@ from extauthz.decide.network import network_of
 from extauthz.domain.request import Delivery, Network, Request
 from extauthz.domain.settings import Settings
 from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.metadata import EnvoyClaims
 
 BODY_KEY: Final = "extauthz.body"
 """``extauthz.body: unbuffered`` in a route's context says that Envoy does not show us this route's bodies."""
@@ -41,6 +42,7 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
         scheme=http.scheme,
         peer=attributes.source.address.socket_address.address,
         context=context,
+        envoy_claims=EnvoyClaims(attributes.metadata_context) if settings.reads_envoy_claims else None,
     )
 
 

@@ -118,6 +118,8 @@ class Servicer:
             if not isinstance(outcome, Outcome):
                 return self._record_later(decision, uses[index:], outcome, now_ms)
             decision = settle(decision, use, outcome)
+            if isinstance(decision, Deny):
+                break
         return decision
 
     async def _record_later(

@@ -8,7 +8,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from extauthz.domain.jwt import JwtPlugin, KeySet, read_key
+from extauthz.domain.jwk import KeySet, read_key
+from extauthz.domain.jwt import JwtPlugin
+from extauthz.domain.key_source import KeySource
 from tests.unit.building import NOW_S
 
 HMAC_SECRET = b"a secret of exactly sixty-four bytes, long enough for HS512 too!"
@@ -45,7 +47,7 @@ def plugin(*jwks, algorithms=None, **changes):
     """A plug-in that trusts the RSA key under the kid ``k1``, unless other keys are given."""
     keys = tuple(read_key(jwk) for jwk in jwks or [public_jwk("rsa", kid="k1")])
     possible = {name for key in keys for name in key.keys}
-    return JwtPlugin("login", KeySet(keys), frozenset(algorithms or possible), **changes)
+    return JwtPlugin("login", KeySource.fixed(KeySet(keys)), frozenset(algorithms or possible), **changes)
 
 
 def claims(**changes):

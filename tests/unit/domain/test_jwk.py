@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from extauthz.domain.jwt import KeyRefused, KeySet, read_key
+from extauthz.domain.jwk import KeyRefused, KeySet, read_key
 from tests.unit.auth.token_making import private_key, public_jwk
 
 

@@ -1,0 +1,92 @@
+"""Finding a token in a request, and taking it apart: strictly, so that no two readers can see different tokens."""
+
+import base64
+import json
+import re
+from typing import Any, Final, NamedTuple
+
+from extauthz.auth.parameters import parse_pairs
+from extauthz.domain import reason
+from extauthz.domain.decision import Refusal
+from extauthz.domain.jwt import JwtPlugin, TokenPlace
+from extauthz.domain.request import Request
+
+_OTHER_SCHEMES: Final = frozenset({b"appcode", b"basic", b"digest"})
+# Only the alphabet of base64url: Python's decoder would take "+" and "/" too, and one token would have many spellings.
+_COMPACT: Final = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
+
+
+class Token(NamedTuple):
+    """A token taken apart. Nothing in it is verified yet."""
+
+    text: bytes
+    header: dict[str, Any]
+    claims: dict[str, Any]
+
+
+class _DuplicateMember(ValueError):
+    pass
+
+
+def find_tokens(request: Request, plugin: JwtPlugin) -> list[bytes]:
+    """What stands where the plug-in looks for its token: nothing, one token, or too many.
+
+    In a header the word ``Bearer`` may stand before the token (vendor doc 103228). Credentials of other schemes in
+    ``Authorization`` are no tokens.
+    """
+    if plugin.place is TokenPlace.HEADER:
+        value = request.headers.get(plugin.parameter)
+        if not value:
+            return []
+        if value.startswith(b"Bearer "):
+            value = value[7:].strip()
+            return [value] if value else []
+        return _header_token(value.strip(), plugin)
+    wanted = plugin.parameter.encode()
+    if plugin.place is TokenPlace.QUERY:
+        return [value for key, value in parse_pairs(request.query.encode()) if key == wanted and value]
+    # Envoy joins HTTP/1 cookie headers with a comma and HTTP/2 crumbs with a semicolon.
+    crumbs = re.split(rb"[;,]", request.headers.get("cookie", b""))
+    pairs = (crumb.strip().partition(b"=") for crumb in crumbs)
+    return [value.strip(b'"') for name, _, value in pairs if name == wanted and value]
+
+
+def _header_token(value: bytes, plugin: JwtPlugin) -> list[bytes]:
+    scheme, _, rest = value.partition(b" ")
+    if scheme.lower() == b"bearer":
+        value = rest.strip()
+    elif plugin.parameter == "authorization" and scheme.lower() in _OTHER_SCHEMES:
+        return []
+    return [value] if value else []
+
+
+def parse_token(token: bytes) -> Token | Refusal:
+    """Take a token apart: compact form, two JSON objects, no member twice."""
+    parts = _COMPACT.fullmatch(token)
+    if parts is None:
+        return Refusal(reason.JWT_MALFORMED, detail="not three parts of base64url")
+    try:
+        header, claims = _json_object(parts[1]), _json_object(parts[2])
+    except (ValueError, RecursionError) as error:
+        return Refusal(reason.JWT_MALFORMED, detail=type(error).__name__)
+    if header is None or claims is None:
+        return Refusal(reason.JWT_MALFORMED, detail="header or claims are not an object")
+    return Token(token, header, claims)
+
+
+def _json_object(part: bytes) -> dict[str, Any] | None:
+    # As UTF-8 and nothing else: from bytes, `json` would guess UTF-16 and UTF-32 too.
+    text = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)).decode()
+    value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    return value if isinstance(value, dict) else None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _DuplicateMember  # two readers of one token could see different claims
+    return members
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError("NaN and Infinity are not JSON")

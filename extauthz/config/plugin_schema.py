@@ -1,0 +1,97 @@
+"""The plug-in sections of the configuration file: JWT and IP control."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictBool, StrictInt, StrictStr, StringConstraints
+
+from extauthz.config.names import HeaderName, Id, Section
+from extauthz.config.secrets import FromFile
+from extauthz.domain.jwt import MAX_TOKEN_BYTES, REMEMBERED_TOKENS, SEVEN_DAYS_S, TOKEN_TYPES, TokenPlace
+from extauthz.domain.key_source import MAX_KEYS, MAX_RESPONSE_BYTES
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s#@]*)?$", max_length=2048)]
+
+
+class RemoteKeysEntry(Section):
+    """Keys that a provider publishes, fetched in the background. Times are in seconds."""
+
+    jwks_uri: Url | None = Field(None, description="where the key set is; or:")
+    oidc_issuer: Url | None = Field(None, description="an OpenID Connect issuer, whose discovery document names it")
+    min_lifetime: Seconds = Field(60, description="bounds of what Cache-Control and Expires may ask for")
+    max_lifetime: Seconds = 3600
+    refresh_interval: Seconds = Field(30, description="unknown key ids cause at most one fetch in this time")
+    max_stale: Seconds = Field(86_400, description="how long the last good set serves while the provider is down")
+    timeout: Annotated[float, Field(gt=0, le=60)] = Field(5, description="of one whole fetch")
+    max_bytes: Annotated[int, Field(ge=256, le=4_194_304)] = MAX_RESPONSE_BYTES
+    max_keys: Annotated[int, Field(ge=1, le=1000)] = MAX_KEYS
+    ca_file: Path | None = Field(None, description="PEM file of the authorities to trust instead of the public ones")
+    allow_http: bool = Field(False, description="take keys without TLS: only for tests and trusted links")
+    allow_private_addresses: bool = Field(False, description="the provider may be on this machine or network")
+    allow_redirects: bool = False
+
+
+class JwtEntry(Section):
+    """A JWT plug-in. Its keys come from exactly one of jwk, jwks, remote_keys and trust_envoy_jwt_authn."""
+
+    id: Id
+    type: Literal["jwt"]
+    parameter: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] = "Authorization"
+    parameter_location: TokenPlace = TokenPlace.HEADER
+    jwk: dict[str, Any] | None = Field(None, repr=False, description="one public key, or a shared secret (kty oct)")
+    jwks: FromFile | dict[str, Any] | list[dict[str, Any]] | None = Field(
+        None, union_mode="left_to_right", repr=False, description="a key set: inline, or {file: PATH}"
+    )
+    remote_keys: RemoteKeysEntry | None = None
+    trust_envoy_jwt_authn: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        None, description="read no token: trust the claims that Envoy's jwt_authn verified, by its payload_in_metadata"
+    )
+    algorithms: list[str] | None = Field(None, description="those that are accepted; default: what the keys can do")
+    issuer: str | None = None
+    audiences: list[str] = Field(default_factory=list)
+    token_types: Annotated[list[str], Field(min_length=1)] = Field(
+        default=sorted(TOKEN_TYPES), description="accepted `typ`, in any letter case; a token without one counts as jwt"
+    )
+    required_claims: dict[
+        str, Literal["present"] | Annotated[list[StrictBool | StrictInt | StrictStr], Field(min_length=1)]
+    ] = Field(default_factory=dict, description="claim: list of accepted values, or the word present")
+    scopes: list[Annotated[str, StringConstraints(pattern=r"^[!#-\[\]-~]+$")]] = Field(
+        default_factory=list, description="all of them must be in the claim scope or scp"
+    )
+    claim_headers: dict[str, HeaderName] = Field(default_factory=dict, description="claim: header sent upstream")
+    prevent_jti_replay: bool = False
+    bypass_empty_token: bool = False
+    ignore_expiration_check: bool = False
+    clock_skew: Annotated[int, Field(ge=0, le=600)] = Field(60, description="seconds")
+    max_lifetime: Annotated[int, Field(gt=0)] = Field(SEVEN_DAYS_S, description="seconds; vendor: 7 days")
+    max_token_bytes: Annotated[int, Field(ge=64, le=65_536)] = MAX_TOKEN_BYTES
+    remember: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        REMEMBERED_TOKENS, description="verified tokens kept, about 2 KB each; 0: verify each time"
+    )
+
+
+Networks = Annotated[list[IPv4Network | IPv6Network], Field(min_length=1)]
+
+
+class AppNetworks(Section):
+    """Networks that bind one app alone."""
+
+    app: Id
+    networks: Networks
+
+
+class IpControlEntry(Section):
+    """An IP control plug-in: an allow list (allow, apps, or both), or a refuse list."""
+
+    id: Id
+    type: Literal["ip_control"]
+    allow: Networks | None = Field(None, description="addresses or networks from which everybody may call")
+    apps: Annotated[list[AppNetworks], Field(min_length=1)] | None = Field(
+        None, description="networks from which one app may call; other apps are not bound by them"
+    )
+    refuse: Networks | None = Field(None, description="addresses or networks from which nobody may call")
+
+
+Plugin = Annotated[JwtEntry | IpControlEntry, Field(discriminator="type")]

@@ -1,0 +1,91 @@
+"""Reading what a provider published: a key set, a discovery document, and for how long they hold."""
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from extauthz.domain.jwk import HMAC_ALGORITHMS, KeyRefused, KeySet, VerificationKey, read_key
+from extauthz.domain.key_source import RemoteKeys
+from extauthz.serve.key_http import FetchFailed, FetchResult
+
+_MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})")
+_NOT_STORED: Final = re.compile(r"(?:^|[,\s])(?:no-store|no-cache)(?:$|[,\s=])")
+
+
+def read_key_set(body: bytes, max_keys: int) -> KeySet:
+    """The usable keys of a published set. Raises FetchFailed.
+
+    Keys that are for something else, too weak, or of a kind that we do not know are left out: providers publish such
+    keys beside good ones. A published shared secret is no secret and is left out too.
+    """
+    document = _json_mapping(body)
+    entries = document.get("keys")
+    if not isinstance(entries, list):
+        raise FetchFailed(FetchResult.MALFORMED, "no list `keys`")
+    if len(entries) > max_keys:
+        raise FetchFailed(FetchResult.TOO_LARGE, f"more than {max_keys} keys")
+    keys = tuple(key for entry in entries if (key := _read(entry)) is not None)
+    if not keys:
+        raise FetchFailed(FetchResult.NO_USABLE_KEY, f"none of {len(entries)} keys can verify tokens")
+    return KeySet(keys)
+
+
+def _read(entry: Any) -> VerificationKey | None:
+    try:
+        key = read_key(entry if isinstance(entry, dict) else {})
+    except KeyRefused:
+        return None
+    return None if key.keys.keys() & HMAC_ALGORITHMS else key
+
+
+def read_discovery(body: bytes, issuer: str) -> str:
+    """The ``jwks_uri`` of an OpenID Connect discovery document that is the issuer's own. Raises FetchFailed."""
+    document = _json_mapping(body)
+    if document.get("issuer") != issuer:
+        raise FetchFailed(FetchResult.ISSUER_MISMATCH, "the discovery document names another issuer")
+    uri = document.get("jwks_uri")
+    if not isinstance(uri, str) or len(uri) > 2048:
+        raise FetchFailed(FetchResult.MALFORMED, "the discovery document has no `jwks_uri`")
+    return uri
+
+
+def discovery_url(issuer: str) -> str:
+    """Where an issuer's discovery document stands (OpenID Connect Discovery 1.0, section 4)."""
+    return issuer.removesuffix("/") + "/.well-known/openid-configuration"
+
+
+def lifetime_s(headers: Mapping[str, str], remote: RemoteKeys) -> float:
+    """For how many seconds a response is fresh by its Cache-Control or Expires, within the configured bounds."""
+    stated = _stated_lifetime_s(headers)
+    if stated is None:
+        return remote.max_lifetime_s
+    return min(max(stated, remote.min_lifetime_s), remote.max_lifetime_s)
+
+
+def _stated_lifetime_s(headers: Mapping[str, str]) -> float | None:
+    control = headers.get("cache-control", "").lower()
+    if _NOT_STORED.search(control):
+        return 0
+    age = _MAX_AGE.search(control)
+    if age is not None:
+        spent = headers.get("age", "0")
+        return int(age[1]) - (int(spent) if spent.isascii() and spent.isdigit() and len(spent) < 10 else 0)
+    if "expires" not in headers:
+        return None
+    try:
+        expires = parsedate_to_datetime(headers["expires"])
+        return (expires - parsedate_to_datetime(headers["date"])).total_seconds()
+    except (ValueError, KeyError, TypeError):
+        return 0  # RFC 9111, section 5.3: an invalid date means "already expired"
+
+
+def _json_mapping(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        raise FetchFailed(FetchResult.MALFORMED, "not JSON") from None
+    if not isinstance(document, dict):
+        raise FetchFailed(FetchResult.MALFORMED, "not a JSON object")
+    return document

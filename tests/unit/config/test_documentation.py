@@ -1,0 +1,34 @@
+"""What the documentation shows is so: every YAML example loads, and tables are what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from extauthz.cli.main import app
+from extauthz.config import load
+from extauthz.config.plugin_schema import JwtEntry, RemoteKeysEntry
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "jwt-and-networks.md").read_text()
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_loads(number: int, tmp_path: Path):
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(EXAMPLES[number])
+    assert load(file).snapshot.apis
+
+
+def test_the_page_has_its_examples_and_names_every_setting_of_the_plug_in():
+    assert len(EXAMPLES) == 6
+    settings = {*JwtEntry.model_fields, *RemoteKeysEntry.model_fields} - {"id", "type"}
+    assert [name for name in sorted(settings) if f"`{name}`" not in PAGE and f"{name}:" not in PAGE] == []
+
+
+def test_the_table_of_reasons_is_the_catalogue():
+    shown = CliRunner().invoke(app, ["reasons", "--markdown"])
+    assert shown.exit_code == 0
+    assert shown.stdout.strip() in (DOCS / "errors.md").read_text()

@@ -1,0 +1,188 @@
+"""Mistakes in plug-ins and groups are named, with what to write instead; nothing ambiguous is guessed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from extauthz.config import ConfigError, load
+from extauthz.domain.api import Api, AuthMethod
+from extauthz.domain.request import Network
+from tests.unit.auth.one_api import RSA_KEY, public_half
+
+KEY = public_half(RSA_KEY)
+JWT: dict[str, Any] = {"id": "jwt", "type": "jwt", "jwk": KEY}
+REMOTE: dict[str, Any] = {"id": "jwt", "type": "jwt"}
+URI = "https://keys.example.com/jwks"
+
+
+def loaded(tmp_path: Path, **sections: Any) -> dict[str, Api]:
+    config: dict[str, Any] = {
+        "listen": [{"address": "127.0.0.1:0"}],
+        "groups": [{"id": "g", "domains": ["*"]}],
+        "plugins": [JWT],
+        "apis": [{"id": "a", "group": "g", "methods": ["GET"], "path": "/a", "auth": {"internet": "jwt"},
+                  "plugins": ["jwt"]}],
+    }  # fmt: skip
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(yaml.safe_dump(config | sections))
+    return dict(load(file).snapshot.apis)
+
+
+def mistakes(tmp_path: Path, **sections: Any) -> str:
+    with pytest.raises(ConfigError) as raised:
+        loaded(tmp_path, **sections)
+    return str(raised.value)
+
+
+def test_the_configuration_of_these_tests_is_good(tmp_path: Path):
+    assert set(loaded(tmp_path)) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "told"),
+    [
+        (REMOTE, "needs exactly one of `jwk`, `jwks`, `remote_keys` and `trust_envoy_jwt_authn`"),
+        (JWT | {"remote_keys": {"jwks_uri": URI}}, "needs exactly one of `jwk`"),
+        (JWT | {"trust_envoy_jwt_authn": "claims"}, "needs exactly one of `jwk`"),
+        (REMOTE | {"remote_keys": {}}, "needs exactly one of `jwks_uri` and `oidc_issuer`"),
+        (REMOTE | {"remote_keys": {"jwks_uri": URI, "oidc_issuer": URI}}, "needs exactly one of `jwks_uri`"),
+        (REMOTE | {"remote_keys": {"jwks_uri": "http://keys.example.com/"}}, "state `allow_http: true`"),
+        (REMOTE | {"remote_keys": {"jwks_uri": "https://user:secret@keys.example.com/"}}, "should match pattern"),
+        (REMOTE | {"remote_keys": {"jwks_uri": "file:///etc/passwd"}}, "should match pattern"),
+        (REMOTE | {"remote_keys": {"jwks_uri": URI, "min_lifetime": 100, "max_lifetime": 50}}, "`min_lifetime` <="),
+        (REMOTE | {"remote_keys": {"jwks_uri": URI, "max_stale": 50}}, "`max_stale`"),
+        (REMOTE | {"remote_keys": {"jwks_uri": URI, "ca_file": "missing.pem"}}, "cannot be read as PEM"),
+        (REMOTE | {"remote_keys": {"jwks_uri": URI}, "algorithms": ["HS256"]}, "none of the keys can verify"),
+        (REMOTE | {"trust_envoy_jwt_authn": "claims", "algorithms": ["RS256"]}, "has no effect beside"),
+        (JWT | {"jwk": {"kty": "oct", "k": "c2hvcnQ"}}, "too short for HS256"),
+        (JWT | {"jwk": RSA_KEY}, "is a private key"),
+        (JWT | {"prevent_jti_replay": True, "ignore_expiration_check": True}, "remembered forever"),
+        (JWT | {"required_claims": {"tenant": []}}, "at least 1 item"),
+        (JWT | {"token_types": []}, "at least 1 item"),
+        (JWT | {"scopes": ["two words"]}, "should match pattern"),
+    ],
+)
+def test_a_jwt_plug_in_with_a_mistake(tmp_path: Path, plugin: dict[str, Any], told: str):
+    assert told in mistakes(tmp_path, plugins=[plugin])
+
+
+def test_shared_secrets_and_public_keys_never_stand_in_one_plug_in(tmp_path: Path):
+    secret = {"kty": "oct", "k": "c2VjcmV0LXRoYXQtaXMtbG9uZy1lbm91Z2gtZm9yLWhzMjU2LXllcw"}
+    assert "mixes shared secrets" in mistakes(tmp_path, plugins=[REMOTE | {"jwks": [KEY, secret]}])
+    algorithms = loaded(tmp_path, plugins=[REMOTE | {"jwks": [secret]}])["a"].jwt.algorithms  # type: ignore[union-attr]
+    assert algorithms == {"HS256"}
+
+
+def test_the_issuer_of_a_discovered_provider_is_required_of_its_tokens(tmp_path: Path):
+    discovered = REMOTE | {"remote_keys": {"oidc_issuer": "https://issuer.example.com/t"}}
+    jwt = loaded(tmp_path, plugins=[discovered])["a"].jwt
+    assert jwt is not None
+    assert jwt.issuer == "https://issuer.example.com/t"
+    assert jwt.key_source.current is None
+    assert not any(algorithm.startswith("HS") for algorithm in jwt.algorithms)
+
+
+@pytest.mark.parametrize(
+    ("auth", "good"),
+    [
+        ("jwt", True),
+        ({"any_of": ["none", "jwt"]}, True),
+        ({"all_of": ["jwt", "digest"]}, False),
+        ({"any_of": ["jwt", "digest"]}, False),
+    ],
+)
+def test_bypassing_an_empty_token_goes_with_jwt_alone(tmp_path: Path, auth: Any, good: bool):
+    sections: dict[str, Any] = {
+        "plugins": [JWT | {"bypass_empty_token": True}],
+        "apis": [{"id": "a", "group": "g", "methods": ["GET"], "path": "/a", "auth": {"internet": auth},
+                  "plugins": ["jwt"]}],
+    }  # fmt: skip
+    if good:
+        assert loaded(tmp_path, **sections)
+    else:
+        assert "write `any_of`" in mistakes(tmp_path, **sections)
+
+
+IP: dict[str, Any] = {"id": "ip", "type": "ip_control"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "told"),
+    [
+        (IP, "needs either an allow list"),
+        (IP | {"allow": ["10.0.0.0/8"], "refuse": ["10.0.0.0/8"]}, "needs either an allow list"),
+        (IP | {"refuse": ["10.0.0.0/8"], "apps": [{"app": "x", "networks": ["10.0.0.0/8"]}]}, "binds every app"),
+        (IP | {"allow": []}, "at least 1 item"),
+        (IP | {"refuse": []}, "at least 1 item"),
+        (IP | {"apps": []}, "at least 1 item"),
+        (IP | {"allow": ["10.0.0.1/8"]}, "ip_control"),
+        (IP | {"apps": [{"app": "x", "networks": ["10.0.0.0/8"]}] * 2}, "names an app twice"),
+    ],
+)
+def test_an_ip_control_plug_in_with_a_mistake(tmp_path: Path, plugin: dict[str, Any], told: str):
+    text = mistakes(tmp_path, plugins=[JWT, plugin])
+    assert told in text or "host bits" in text
+
+
+def test_an_ip_control_plug_in_with_apps(tmp_path: Path):
+    plugin = IP | {"apps": [{"app": "x", "networks": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"]}]}
+    apis = [
+        {"id": "a", "group": "g", "methods": ["GET"], "path": "/a", "auth": {"internet": "digest"}, "plugins": ["ip"]}
+    ]
+    control = loaded(tmp_path, plugins=[plugin], apis=apis)["a"].ip_control
+    assert control is not None
+    assert control.admits("192.0.2.1", "x")
+    assert not control.admits("192.0.2.2", "x")
+
+
+GROUP: dict[str, Any] = {"id": "g", "domains": ["*"]}
+BARE: dict[str, Any] = {"id": "a", "group": "g", "methods": ["GET"], "path": "/a"}
+
+
+@pytest.mark.parametrize(
+    ("group", "api", "told"),
+    [
+        (GROUP, BARE, "is required, here or in the group"),
+        (GROUP | {"networks": ["vpc"]}, BARE | {"auth": {"internet": "none"}}, "leaves this network out"),
+        (GROUP | {"networks": ["vpc"], "auth": {"internet": "none"}}, BARE, "is not among the group's `networks`"),
+        (GROUP | {"networks": ["vpc"], "domains": [{"name": "a.b", "network": "internet"}], "auth": {"vpc": "none"}},
+         BARE, "is not among the group's `networks`"),
+        (GROUP | {"domains": ["a.b", {"name": "A.B", "stage": "TEST"}], "auth": {"vpc": "none"}}, BARE, "stands twice"),
+        (GROUP | {"auth": {"vpc": "none"}, "vpc_ids": []}, BARE, "at least 1 item"),
+        (GROUP | {"auth": {"vpc": "none"}}, BARE | {"vpc_ids": []}, "at least 1 item"),
+        (GROUP | {"auth": {"vpc": "none"}, "plugins": ["nothing"]}, BARE, "plug-in `nothing` does not exist"),
+        (GROUP | {"auth": {"vpc": "jwt"}}, BARE, "asks for jwt but the API lists no JWT plug-in"),
+    ],
+)  # fmt: skip
+def test_a_group_with_a_mistake(tmp_path: Path, group: dict[str, Any], api: dict[str, Any], told: str):
+    assert told in mistakes(tmp_path, groups=[group], apis=[api])
+
+
+def test_an_api_inherits_by_kind_of_plug_in_so_that_its_own_jwt_does_not_drop_the_groups_ip_control(tmp_path: Path):
+    group = GROUP | {"plugins": ["jwt", "ip"], "auth": {"internet": "jwt"}, "vpc_ids": ["vpc-1"]}
+    other = JWT | {"id": "other"}
+    apis = loaded(
+        tmp_path,
+        plugins=[JWT, other, IP | {"allow": ["10.0.0.0/8"]}],
+        groups=[group],
+        apis=[
+            BARE,
+            BARE | {"id": "b", "path": "/b", "plugins": ["other"], "auth": {"vpc": "jwt"}, "vpc_ids": ["vpc-2"]},
+        ],
+    )
+    assert (apis["a"].jwt.id, apis["b"].jwt.id) == ("jwt", "other")  # type: ignore[union-attr]
+    assert apis["a"].ip_control is apis["b"].ip_control is not None
+    assert (apis["a"].vpc_ids, apis["b"].vpc_ids) == ({"vpc-1"}, {"vpc-2"})
+    assert set(apis["b"].auth) == {Network.VPC}
+
+
+def test_any_of_and_all_of_can_stand_in_each_other(tmp_path: Path):
+    auth = {"internet": {"any_of": ["digest", {"all_of": ["jwt", {"any_of": ["digest", "appcode"]}]}]}}
+    policy = loaded(tmp_path, apis=[BARE | {"auth": auth, "plugins": ["jwt"]}])["a"].auth[Network.INTERNET]
+    assert set(policy.alternatives) == {
+        frozenset({AuthMethod.DIGEST}),
+        frozenset({AuthMethod.JWT, AuthMethod.DIGEST}),
+        frozenset({AuthMethod.JWT, AuthMethod.APP_CODE}),
+    }
