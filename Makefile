@@ -45,7 +45,7 @@ demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=
 	$(BIN)/python -m demo $(ARGS)
 
 test: check $(READY) $(SDKS) node-oidc ## everything: linters, types, contracts, then all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -p no:benchmark $(ARGS)
 
 bench: $(READY) bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
 	$(BIN)/python -m bench $(ARGS)

@@ -125,7 +125,7 @@ def _find_stage(request: Request, api: Api, binding: DomainBinding) -> Stage | R
         wanted = request.headers.get("x-ca-stage", b"")
         if not wanted:
             wanted = b"RELEASE" if binding.stage is None else binding.stage.value.encode()
-    stage = _STAGES.get(wanted) or _STAGES.get(wanted.upper())
+    stage = _STAGES.get(wanted) or _STAGES.get(wanted.strip().upper())
     if stage is None:
         return Refusal(reason.STAGE_INVALID, detail="not one of RELEASE, PRE, TEST")
     if binding.stage is not None and stage is not binding.stage:

@@ -11,7 +11,7 @@ escapes) is refused before it is matched: the lesson of CVE-2019-9901, CVE-2021-
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from extauthz.domain.api import Api
 
@@ -42,15 +42,20 @@ def path_fault(path: str) -> str:
         return "encoded delimiter"
     if any(character <= " " or character == "\x7f" for character in path):
         return "control character"
-    if any(segment in (b".", b"..") for segment in unquote_to_bytes(path).split(b"/")):
+    decoded = unquote_to_bytes(path)
+    if any(segment in (b".", b"..") for segment in decoded.split(b"/")):
         return "dot segment"
+    try:
+        decoded.decode()
+    except UnicodeDecodeError:
+        return "not UTF-8"  # %c0%ae is a dot to some readers
     return ""
 
 
 def decoded_segments(path: str) -> list[str]:
-    """The segments of a path without faults, percent-decoded; bytes that are not UTF-8 become surrogates."""
+    """The segments of a path without faults, percent-decoded."""
     if "%" in path:
-        path = unquote_to_bytes(path).decode("utf-8", "surrogateescape")
+        path = unquote(path)
     return path[1:].split("/")
 
 

@@ -81,7 +81,7 @@ def _cluster(name: str, endpoints: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "health_checks": [
             {
-                "timeout": "0.5s",
+                "timeout": "1s",
                 "interval": "1s",
                 "no_traffic_interval": "1s",
                 "unhealthy_threshold": 1,

@@ -21,6 +21,9 @@ from extauthz.wire.servicer import CHECK_PATH, Servicer, describe
 QUIET_S: Final = 0.25
 """The stop closes connections once nothing was asked for so long: closing is at once, also for answers on their way."""
 _BATCH: Final = 8192
+_TOGETHER: Final = 16
+"""Answers that are handed over together: each hand-over wakes the library's thread, which on one core costs as much
+as half a check. An idle service has groups of one; in a busy one the first of a group waits below a millisecond."""
 _HEALTH: Final = 1
 _NOT_FOUND: Final = 5
 _log: Final = logging.getLogger("extauthz")
@@ -95,16 +98,24 @@ class NativeTransport:
             for call_id, _ in checks[room:]:
                 self._front.respond(call_id, self._servicer.refuse(reason.OVERLOADED))
             del checks[room:]
-        respond, check, binding = self._front.respond, self._servicer.check, self._binding
+        for begin in range(0, len(checks), _TOGETHER):
+            self._answer_group(checks[begin : begin + _TOGETHER])
+
+    def _answer_group(self, checks: list[_Call]) -> None:
+        check, binding = self._servicer.check, self._binding
+        answers: list[_Call] = []
         for call_id, payload in checks:
             if len(payload) > MAX_MESSAGE_BYTES:
-                respond(call_id, self._servicer.refuse(reason.REQUEST_INVALID))
+                answers.append((call_id, self._servicer.refuse(reason.REQUEST_INVALID)))
                 continue
             answer = check(payload, binding)
             if isinstance(answer, bytes):
-                respond(call_id, answer)
+                answers.append((call_id, answer))
             else:
                 self._answer_later(call_id, answer)
+        respond = self._front.respond
+        for call_id, answered in answers:
+            respond(call_id, answered)
 
     def _answer_health(self, call_id: int, payload: bytes | None) -> None:
         try:

@@ -28,21 +28,21 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
     path, _, query = http.path.partition("?")
     body = http.raw_body or http.body.encode()
     port = attributes.destination.address.socket_address.port_value if settings.port_networks else 0
-    return Request(
-        stream_id=http.id,
-        method=http.method,
-        host=canonical_host(http.host),
-        path=path,
-        query=query,
-        headers=headers,
-        repeated=repeated,
-        body=body,
-        delivery=_delivery(http, headers, body, context),
-        network=network_of(binding, context, port, settings.port_networks),
-        scheme=http.scheme,
-        peer=attributes.source.address.socket_address.address,
-        context=context,
-        envoy_claims=EnvoyClaims(attributes.metadata_context) if settings.reads_envoy_claims else None,
+    return Request(  # by position: naming fifteen fields costs three times as much
+        http.id,
+        http.method,
+        canonical_host(http.host),
+        path,
+        query,
+        headers,
+        repeated,
+        body,
+        _delivery(http, headers, body, context),
+        network_of(binding, context, port, settings.port_networks),
+        http.scheme,
+        attributes.source.address.socket_address.address,
+        context,
+        EnvoyClaims(attributes.metadata_context) if settings.reads_envoy_claims else None,
     )
 
 

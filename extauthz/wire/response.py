@@ -23,6 +23,7 @@ from extauthz.wire.generated import ext_authz_pb2 as pb
 
 MAX_MESSAGE_BYTES: Final = 4096
 """Longest X-Ca-Error-Message: many clients cap all response headers together at 8 or 16 KiB."""
+_MAX_GRPC_MESSAGE_BYTES: Final = 1024
 _CUT: Final = "...(cut)"
 _OVERWRITE_IF_EXISTS_OR_ADD: Final = 2
 _ILLEGAL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -50,15 +51,17 @@ class Responder:
         self._stand_in_bytes = stand_in.encode()
         self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_allowed)
         self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_denied)
+        self._told = lru_cache(maxsize=len(reason.CATALOGUE))(lambda answer, grpc: tell(answer, stand_in, grpc))
 
     def respond(self, decision: Allow | Deny, network: Network, request_id: str, grpc_caller: bool) -> bytes:
         """The serialized CheckResponse."""
         if isinstance(decision, Allow):
             built = self._allowed(decision.label, decision.about, network, decision.extra)
         else:
-            denial = self._denied(decision.reason, decision.about, network, grpc_caller)
+            built = self._denied(decision.reason, decision.about, network, grpc_caller)
             answer = _answer(decision.reason, decision.fact, self._settings.errors)
-            built = tell(denial, answer, self._stand_in, grpc_caller)
+            told = tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
+            built += told  # joined messages are merged by the parser (protobuf encoding, "Last One Wins")
         return built.replace(self._stand_in_bytes, request_id.encode())
 
     def _build_allowed(self, label: str, about: Subject, network: Network, extra: Extra) -> bytes:
@@ -126,23 +129,22 @@ def check_response(outcome: Upstream | Denial, request_id: str, metadata: Struct
     )
 
 
-def tell(denial: bytes, answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
-    """A serialized denial with its message, in a header and in the body (JSON, or for gRPC the bare message).
+def tell(answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
+    """The message of a denial, in a header and in the body (JSON, or for gRPC the bare message), to be joined to it.
 
     The message may hold what this very caller sent, so it is made for each answer, and the rest of the denial only
-    once. A parser merges messages that are joined (protobuf encoding, "Last One Wins"); this part has no status, so
-    it cannot change the denial's.
+    once. This part has no status, so it cannot change the denial's.
     """
     message = header_text(answer.message)
     headers = [_header("X-Ca-Error-Message", message)]
     if grpc_caller:
         encoded = quote(message, safe=_GRPC_MESSAGE_SAFE)[:MAX_MESSAGE_BYTES]
         headers.append(_header("grpc-message", _CUT_ESCAPE.sub("", encoded)))
-        body = message  # Envoy makes the body the grpc-message, whatever the header says
+        # Envoy makes the body the grpc-message, whatever the header says, and may write three bytes for one of ours.
+        body = message.encode()[:_MAX_GRPC_MESSAGE_BYTES].decode("utf-8", "ignore")
     else:
         body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
-    told = pb.DeniedHttpResponse(headers=headers, body=body)
-    return denial + pb.CheckResponse(denied_response=told).SerializeToString()
+    return pb.CheckResponse(denied_response=pb.DeniedHttpResponse(headers=headers, body=body)).SerializeToString()
 
 
 def _answer(cause: Reason, fact: str, errors: ErrorSettings) -> Answer:

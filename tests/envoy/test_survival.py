@@ -20,6 +20,7 @@ from demo.stack import ROOT, Stack, free_ports, load_yaml
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.config.schema import ConfigFile
 from extauthz.serve.envoy_cluster import envoy_clusters
+from tests.gateway import patient_bootstrap
 from tests.unit.serve.redis_server import RedisServer
 from tests.unit.serve.running import eventually
 
@@ -96,7 +97,7 @@ def stack(
         "decision_log": {"destination": "none"},
         "replay": {"redis": {"url": redis.url}},
     }
-    bootstrap = load_yaml(ROOT / "envoy" / "demo.yaml")
+    bootstrap = patient_bootstrap()
     clusters = bootstrap["static_resources"]["clusters"]
     clusters[0] = envoy_clusters(ConfigFile.model_validate(config), 2)[0]
     running = Stack(

@@ -76,7 +76,7 @@ def test_an_unknown_host_is_told_apart_from_an_unknown_path():
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [("TEST", "anonymous"), ("test", "anonymous"), (" Test ", "stage_invalid"), ("", "anonymous"),
+    [("TEST", "anonymous"), ("test", "anonymous"), (" Test ", "anonymous"), ("", "anonymous"),
      ("PRE", "stage_invalid"), ("prod", "stage_invalid"), ("RELEASE,TEST", "stage_invalid")],
 )  # fmt: skip
 def test_the_stage_is_what_the_client_asks_for_in_any_letter_case(asked, expected):
