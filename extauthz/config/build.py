@@ -13,6 +13,7 @@ from extauthz.config.listeners import check_listeners
 from extauthz.config.plugin_schema import IpControlEntry
 from extauthz.config.plugins import build_ip_control, build_jwt
 from extauthz.config.problems import ConfigError, KeyPath, Problem
+from extauthz.config.records import check_records
 from extauthz.config.schema import (
     AllOf,
     AnyOf,
@@ -115,6 +116,7 @@ class _Builder:
         self._check_errors(self._file.errors)
         self._check_replay()
         check_listeners(self._file, self._base, self._report)
+        check_records(self._file, self._base, self._report)
         self._check_identity_headers()
 
     def snapshot(self, now_ms: int) -> Snapshot:

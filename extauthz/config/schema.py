@@ -203,13 +203,43 @@ class GrantEntry(Section):
     granted_by: str = ""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Rotate(Section):
+    """When a log file is set aside. Without it, do so with logrotate: a file that was moved away is noticed."""
+
+    max_mebibytes: Annotated[int, Field(ge=1, le=1_048_576)] = Field(description="past it FILE becomes FILE.1")
+    keep: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="files set aside; the oldest is removed")
+
+
 class DecisionLog(Section):
     """One JSON line a decision, never with a credential in it."""
 
     destination: Literal["stdout", "none"] | FromFile = Field("stdout", description="stdout, none, or {file: PATH}")
-    sample_allowed: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of allowed checks logged")
-    capacity: Annotated[int, Field(ge=1)] = Field(
-        10_000, description="lines waiting; past it lines are dropped, counted"
+    rotate: Rotate | None = None
+    audit: Literal["best_effort", "required"] = Field(
+        "best_effort", description="required: no record, no answer; while the log cannot be written, checks get 503"
+    )
+    sample_allowed: Share = Field(1.0, description="share of allowed checks logged")
+    sample_denied: Share = Field(1.0, description="share of denied checks logged")
+    sample_reasons: dict[str, Share] = Field(default_factory=dict, description="share by reason, before the other two")
+    capacity: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000,
+        description="decisions waiting; past it they are dropped and counted, or refused where audit is required",
+    )
+
+
+class Tracing(Section):
+    """One OpenTelemetry span a check; needs the extra `tracing`."""
+
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^@\s]+$")] = Field(
+        description="where an OTLP/HTTP collector takes traces, such as http://localhost:4318/v1/traces"
+    )
+    headers: dict[HeaderName, Secret] = Field(default_factory=dict, description="sent to the collector, such as a key")
+    service_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "extauthz"
+    sample_without_parent: Share = Field(
+        0.0, description="share of the checks traced that come without Envoy's traceparent; else its flag decides"
     )
 
 
@@ -227,6 +257,7 @@ class ConfigFile(Section):
     limits: Limits = Limits()
     watch: bool = Field(True, description="reload by itself when this file, or one that it names, changes")
     decision_log: DecisionLog = DecisionLog()
+    tracing: Tracing | None = None
     errors: Errors = Errors()
     identity_headers: dict[HeaderName, IdentityFact] = Field(
         default={

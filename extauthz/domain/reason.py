@@ -404,6 +404,14 @@ PEER_REFUSED = _reason(
     "The check came over mTLS from a client that `listen[].tls.allowed_clients` does not name: not an Envoy of yours.",
     failure=True,
 )
+AUDIT_UNAVAILABLE = _reason(
+    "audit_unavailable",
+    ("X503BZ", 503, "Service Unavailable"),
+    (503, "Service Unavailable"),
+    GrpcStatus.UNAVAILABLE,
+    "`decision_log.audit` is `required`, and the log cannot be written or its queue is full: disk, permissions, pipe?",
+    failure=True,
+)
 INTERNAL_ERROR = _reason(
     "internal_error",
     ("X503BZ", 503, "Service Unavailable"),

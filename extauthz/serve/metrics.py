@@ -113,11 +113,9 @@ class StateMetrics(Collector):
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
-        dropped_lines: Callable[[], int],
         in_flight: Callable[[], int],
     ) -> None:
         self._snapshot = snapshot
-        self._dropped_lines = dropped_lines
         self._in_flight = in_flight
 
     def collect(self) -> Iterator[Metric]:
@@ -137,11 +135,6 @@ class StateMetrics(Collector):
         yield sizes
         in_flight = self._in_flight()
         yield GaugeMetricFamily("extauthz_checks_in_flight", "Checks taken on and not answered.", value=in_flight)
-        yield CounterMetricFamily(
-            "extauthz_decision_log_dropped",
-            "Log lines dropped because the queue was full.",
-            value=self._dropped_lines(),
-        )
 
 
 class ReloadMetrics(Collector):

@@ -1,4 +1,4 @@
-"""The place of a process among the workers: which sockets are its own, which log file, and what cannot be shared."""
+"""The place of a process among the workers: which sockets are its own, and what cannot be shared."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,6 @@ class Place:
             return f"unix:{path.with_suffix(f'.{self.index}{path.suffix}')}"
         host, _, port = address.rpartition(":")
         return address if port == "0" else f"{host}:{int(port) + self.index}"
-
-    def file(self, path: Path) -> Path:
-        """The file that this worker writes where the configuration says ``path``: no line of two workers mixes."""
-        return path if self.count == 1 else path.with_suffix(f".{self.index}{path.suffix}")
 
 
 ALONE: Final = Place()

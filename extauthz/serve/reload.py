@@ -11,7 +11,17 @@ from extauthz.config import ConfigError, ServiceConfig
 from extauthz.config.schema import ConfigFile
 from extauthz.wire.servicer import describe
 
-RESTART_ONLY: Final = ("listen", "operations", "transport", "replay", "limits", "watch", "drain", "decision_log")
+RESTART_ONLY: Final = (
+    "listen",
+    "operations",
+    "transport",
+    "replay",
+    "limits",
+    "watch",
+    "drain",
+    "decision_log",
+    "tracing",
+)
 """The keys that a running process cannot change: sockets, threads and stores that exist already."""
 _SHOWN_PROBLEMS: Final = 20
 _log: Final = logging.getLogger("extauthz")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -12,11 +12,13 @@ from extauthz.config import ServiceConfig
 from extauthz.config.schema import ConfigFile, Listen
 from extauthz.config.secrets import FromFile
 from extauthz.domain.decision import Decision
+from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.request import Request
-from extauthz.serve.decision_log import DecisionLog, NullDecisionLog
+from extauthz.serve.decision_log import DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.serve.grpcio_transport import GrpcioTransport
 from extauthz.serve.key_fetcher import KeyFetcher
 from extauthz.serve.key_metrics import KeyMetrics
+from extauthz.serve.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.place import ALONE, Place
 from extauthz.serve.replay_store import open_store
@@ -30,16 +32,16 @@ _log: Final = logging.getLogger("extauthz")
 
 
 class Observers:
-    """Metrics and the decision log, told together."""
+    """The decision log and the metrics, told together: in this order, so that only what is recorded is counted."""
 
     def __init__(self, metrics: CheckMetrics, log: DecisionLog | NullDecisionLog) -> None:
         self._metrics = metrics
         self._log = log
 
     def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        """Tell both."""
-        self._metrics.decided(request_id, request, decision, seconds)
+        """Tell both. Raises Unrecorded."""
         self._log.decided(request_id, request, decision, seconds)
+        self._metrics.decided(request_id, request, decision, seconds)
 
 
 class Service:
@@ -51,7 +53,7 @@ class Service:
         self._drain_s = file.drain.total_seconds()
         self._health = Health()
         self._store = open_store(config)
-        self._decision_log = _open_decision_log(config, place)
+        self._decision_log = _open_decision_log(config)
         metrics = CheckMetrics()
         self.servicer = Servicer(config.snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
         self._certificates = [
@@ -64,12 +66,16 @@ class Service:
         ]
         state = StateMetrics(
             lambda: self.servicer.current.snapshot,
-            lambda: self._decision_log.dropped,
             lambda: sum(transport.in_flight for transport in self.transports),
         )
         self._keys = KeyFetcher()
         self.registry: CollectorRegistry = build_registry(
-            metrics, state, self._store.metrics, CertificateMetrics(self._certificates), KeyMetrics(self._keys)
+            metrics,
+            state,
+            DecisionLogMetrics(self._decision_log),
+            self._store.metrics,
+            CertificateMetrics(self._certificates),
+            KeyMetrics(self._keys),
         )
 
     async def start(self) -> None:
@@ -119,12 +125,15 @@ class Service:
         }
 
 
-def _open_decision_log(config: ServiceConfig, place: Place) -> DecisionLog | NullDecisionLog:
+def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
     section = config.file.decision_log
     if section.destination == "none":
         return NullDecisionLog()
+    output: LogOutput = LogStream(sys.stdout.fileno())
     if isinstance(section.destination, FromFile):
-        output: IO[str] = place.file(section.destination.file).open("a", encoding="utf-8")
-    else:
-        output = sys.stdout
-    return DecisionLog(output, section.capacity, section.sample_allowed, config.snapshot.revision, place.count > 1)
+        rotate = section.rotate
+        max_bytes, keep = (None, 1) if rotate is None else (rotate.max_mebibytes << 20, rotate.keep)
+        output = open_file(section.destination.file, max_bytes, keep)
+    shares = dict.fromkeys(ALLOW_LABELS, section.sample_allowed) | dict.fromkeys(CATALOGUE, section.sample_denied)
+    shares |= section.sample_reasons
+    return DecisionLog(output, section.capacity, shares, config.snapshot.revision, section.audit == "required")

@@ -49,11 +49,18 @@ class Current(NamedTuple):
         return cls(snapshot, Responder(snapshot, _STAND_IN))
 
 
+class Unrecorded(Exception):
+    """A decision that must not stand, because an audit is required and there is no room for its record."""
+
+
 class Observer(Protocol):
     """Who wants to know about decisions: metrics, the decision log."""
 
     def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        """One check was decided. ``request`` is None when there was none to read."""
+        """One check was decided. ``request`` is None when there was none to read.
+
+        May raise Unrecorded, and is then told of a denial with ``AUDIT_UNAVAILABLE`` instead.
+        """
         ...
 
 
@@ -147,8 +154,11 @@ class Servicer:
 
     def _failed(self, check: "_Check", error: Exception) -> bytes:
         # The message of an exception may quote what a client sent; its type and place do not.
-        _log.error("check %s failed: %s", check.id, describe(error))
-        deny = Deny(reason.INTERNAL_ERROR, Subject(), detail=type(error).__name__)
+        if isinstance(error, Unrecorded):
+            deny = Deny(reason.AUDIT_UNAVAILABLE, Subject())
+        else:
+            _log.error("check %s failed: %s", check.id, describe(error))
+            deny = Deny(reason.INTERNAL_ERROR, Subject(), detail=type(error).__name__)
         answer = check.current.responder.respond(deny, Network.INTERNET, check.id, False)
         try:
             self._observer.decided(check.id, check.request, deny, time.perf_counter() - check.started)

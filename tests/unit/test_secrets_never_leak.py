@@ -28,9 +28,9 @@ class Both:
     """The observers of the real service, side by side."""
 
     def __init__(self):
-        self.output = io.StringIO()
+        self.output = io.BytesIO()
         self.metrics = CheckMetrics()
-        self._log = DecisionLog(Kept(self.output), 1000, 1.0)
+        self._log = DecisionLog(Kept(self.output), 1000)
 
     def decided(self, *given):
         self.metrics.decided(*given)
@@ -45,7 +45,7 @@ class Kept:
 
     def __init__(self, output):
         self._output = output
-        self.write, self.flush = output.write, output.flush
+        self.write = output.write
 
     def close(self):
         pass
@@ -105,10 +105,10 @@ def played():
         serving.check(b"\xff" + CODE.encode())
     finally:
         logging.getLogger().removeHandler(handler)
-    state = StateMetrics(lambda: demo()[0], lambda: 0, lambda: 0)
+    state = StateMetrics(lambda: demo()[0], lambda: 0)
     text = generate_latest(build_registry(observer.metrics, state, MemoryStoreMetrics(store))).decode()
     observer.close()
-    return observer.output.getvalue(), text, answers, secrets | {SECRET, CODE, PASSWORD}, "\n".join(records)
+    return observer.output.getvalue().decode(), text, answers, secrets | {SECRET, CODE, PASSWORD}, "\n".join(records)
 
 
 def test_the_calls_were_of_every_kind(played):
@@ -179,10 +179,10 @@ def test_a_decision_shows_no_secret():
 def test_a_slow_log_never_holds_up_a_check():
     class Stuck(Kept):
         def __init__(self):
-            super().__init__(io.StringIO())
-            self.write = lambda text: time.sleep(0.2)
+            super().__init__(io.BytesIO())
+            self.write = lambda lines: time.sleep(0.2) or len(lines)
 
-    log = DecisionLog(Stuck(), 2, 1.0)
+    log = DecisionLog(Stuck(), 2)
     serving = servicer(log)
     started = time.perf_counter()
     for _ in range(50):

@@ -4,26 +4,41 @@ import io
 import json
 import time
 
+import pytest
+
 from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Deny, Subject
-from extauthz.serve.decision_log import DecisionLog
+from extauthz.serve.decision_line import LINE_BYTES
+from extauthz.serve.decision_log import DecisionLog, DecisionLogMetrics
+from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.servicer import Unrecorded
 from tests.unit.building import request
+from tests.unit.wire.checking import check_request, servicer
 
 DENY = Deny(reason.NONCE_USED, Subject(), detail="a detail")
+ALLOW = Allow("allowed", Subject())
 
 
-class Disk(io.StringIO):
+class Disk(io.BytesIO):
     """A file on a disk that is full for a while."""
 
     full = False
 
-    def write(self, text):
+    def write(self, lines):
         if self.full:
             raise OSError(28, "No space left on device")
-        return super().write(text)
+        return super().write(lines)
 
     def close(self):
         """Stay readable."""
+
+    @property
+    def lines(self):
+        return [json.loads(line) for line in self.getvalue().decode().split("\n")[:-1]]
+
+    @property
+    def ids(self):
+        return [line["request_id"] for line in self.lines]
 
 
 def wait_until(condition):
@@ -35,41 +50,162 @@ def wait_until(condition):
 
 def test_a_line_says_who_what_and_why_and_leaves_the_query_out():
     disk = Disk()
-    log = DecisionLog(disk, 10, 1.0)
+    log = DecisionLog(disk, 10)
     log.decided("ID-1", request("POST", "/v1/orders?appcode=secret"), DENY, 0.0015)
     log.close()
-    line = json.loads(disk.getvalue())
+    (line,) = disk.lines
     assert (line["request_id"], line["decision"], line["reason"]) == ("ID-1", "deny", "nonce_used")
     assert (line["http"], line["duration_us"], line["detail"]) == ("POST api.example.com/v1/orders", 1500, "a detail")
-    assert "secret" not in disk.getvalue()
+    assert line["time"].endswith("Z")
+    assert abs(time.time() - time.mktime(time.strptime(line["time"][:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 60
+    assert b"secret" not in disk.getvalue()
 
 
-def test_a_full_disk_loses_and_counts_lines_and_the_log_goes_on_afterwards():
+def test_lines_of_two_kinds_do_not_take_facts_from_each_other():
     disk = Disk()
-    log = DecisionLog(disk, 10, 1.0)
+    log = DecisionLog(disk, 10, revision="one")
+    log.decided("a", None, ALLOW, 0.0)
+    log.decided("b", None, Allow("allowed", Subject(method="jwt"), reading="primary", warning="w"), 0.0)
+    log.decided("c", None, DENY, 0.0)
+    log.revision = "two"
+    log.decided("d", None, ALLOW, 0.0)
+    log.close()
+    a, b, c, d = disk.lines
+    assert (a["method"], b["method"], b["reading"], b["strict_would_refuse"]) == (None, "jwt", "primary", "w")
+    assert "reading" not in a
+    assert (c["decision"], c["advice"], "advice" in a) == ("deny", reason.NONCE_USED.advice, False)
+    assert (a["revision"], c["revision"], d["revision"]) == ("one", "one", "two")
+
+
+def test_a_full_disk_holds_lines_back_and_the_log_goes_on_afterwards():
+    disk = Disk()
+    log = DecisionLog(disk, 2)
     disk.full = True
-    log.decided("lost", None, DENY, 0.0)
-    wait_until(lambda: log.dropped == 1)
+    log.decided("held", None, DENY, 0.0)
+    wait_until(lambda: log.write_failures >= 2)
+    for name in ("waiting-1", "waiting-2", "lost"):
+        log.decided(name, None, DENY, 0.0)
+    assert (log.dropped, log.failing) == (1, True)
     disk.full = False
-    log.decided("kept", None, DENY, 0.0)
+    wait_until(lambda: not log.failing and not log._entries)
+    log.decided("later", None, DENY, 0.0)
     log.close()
-    assert [json.loads(line)["request_id"] for line in disk.getvalue().splitlines()] == ["kept"]
+    assert disk.ids == ["held", "waiting-1", "waiting-2", "later"]
+    shown = {family.name: family.samples[0].value for family in DecisionLogMetrics(log).collect()}
+    assert (shown["extauthz_decision_log_lines"], shown["extauthz_decision_log_dropped"]) == (4, 1)
+    assert shown["extauthz_decision_log_write_failures"] >= 2
 
 
-def test_hostile_text_stays_one_line_of_json():
+def test_a_process_that_ends_while_the_disk_is_full_counts_what_it_takes_with_it(monkeypatch):
+    monkeypatch.setattr("extauthz.serve.decision_log._CLOSE_TIMEOUT_S", 0.2)
     disk = Disk()
-    log = DecisionLog(disk, 10, 1.0)
-    log.decided("ID", request(target='/a\n{"forged":1}\x1b[2J\u2028茶'), DENY, 0.0)
+    disk.full = True
+    log = DecisionLog(disk, 10)
+    for _ in range(3):
+        log.decided("lost", None, DENY, 0.0)
     log.close()
-    (line,) = disk.getvalue().split("\n")[:-1]
-    assert "forged" in json.loads(line)["http"]
+    assert (log.dropped, disk.ids) == (3, [])
+    log.decided("too late", None, DENY, 0.0)
+    assert log.dropped == 4
+
+
+def test_a_required_audit_refuses_rather_than_lose_a_record():
+    disk = Disk()
+    log = DecisionLog(disk, 3, required=True)
+    serving = servicer(log)
+
+    def checked():
+        return pb.CheckResponse.FromString(serving.check(check_request().SerializeToString()))
+
+    assert checked().dynamic_metadata.fields["reason"].string_value != "audit_unavailable"
+    disk.full = True
+    checked()
+    wait_until(lambda: log.failing)
+    refused = checked()
+    assert refused.status.code != 0
+    assert refused.denied_response.status.code == 503
+    assert refused.dynamic_metadata.fields["reason"].string_value == "audit_unavailable"
+    disk.full = False
+    wait_until(lambda: not log.failing)
+    last = checked()
+    log.close()
+    assert last.dynamic_metadata.fields["reason"].string_value != "audit_unavailable"
+    assert last.dynamic_metadata.fields["decision_id"].string_value == disk.ids[-1]
+    assert len(disk.ids) == 3, "the first, the one that waited for the disk, the last; the refused one was dropped"
+
+
+def test_a_required_audit_refuses_while_its_queue_is_full():
+    class Stuck(Disk):
+        def write(self, lines):
+            wait_until(lambda: not self.full)
+            return super().write(lines)
+
+    disk = Stuck()
+    disk.full = True
+    log = DecisionLog(disk, 2, required=True)
+    log.decided("in the writer", None, ALLOW, 0.0)
+    wait_until(lambda: not log._entries)
+    log.decided("1", None, ALLOW, 0.0)
+    log.decided("2", None, ALLOW, 0.0)
+    with pytest.raises(Unrecorded):
+        log.decided("3", None, ALLOW, 0.0)
+    log.decided("3", None, Deny(reason.AUDIT_UNAVAILABLE, Subject()), 0.0)
+    disk.full = False
+    log.close()
+    assert disk.ids == ["in the writer", "1", "2"]
+
+
+def test_hostile_text_stays_one_line_of_printable_json():
+    disk = Disk()
+    log = DecisionLog(disk, 10)
+    log.decided("ID", request(target='/a\n{"forged":1}\x1b[2J\x9b\u2028\u202e茶\ud800'), DENY, 0.0)
+    log.close()
+    assert disk.getvalue()[:-1].decode("ascii").isprintable()
+    assert "forged" in disk.lines[0]["http"]
+
+
+@pytest.mark.parametrize("character", ["a", "\x01", "茶", "😀"])
+def test_no_client_makes_a_line_longer_than_a_pipe_takes_in_one_piece(character):
+    disk = Disk()
+    log = DecisionLog(disk, 10)
+    long = character * 50_000
+    log.decided("ID", request(long, "/" + long)._replace(peer=long), DENY._replace(detail=long), 0.0)
+    log.close()
+    assert len(disk.getvalue()) <= LINE_BYTES
+    assert disk.lines[0]["http"].startswith(character)
 
 
 def test_denials_are_always_logged_and_allows_as_often_as_asked():
     disk = Disk()
-    log = DecisionLog(disk, 100, 0.0)
+    log = DecisionLog(disk, 100, {"allowed": 0.0})
     for _ in range(20):
-        log.decided("allow", None, Allow("allowed", Subject()), 0.0)
+        log.decided("allow", None, ALLOW, 0.0)
         log.decided("deny", None, DENY, 0.0)
     log.close()
-    assert [json.loads(line)["request_id"] for line in disk.getvalue().splitlines()] == ["deny"] * 20
+    assert disk.ids == ["deny"] * 20
+
+
+def test_a_reason_has_a_share_of_its_own_and_the_line_says_which():
+    disk = Disk()
+    log = DecisionLog(disk, 10_000, {"nonce_used": 0.5})
+    for _ in range(2000):
+        log.decided("ID", None, DENY, 0.0)
+    log.decided("other", None, Deny(reason.JTI_USED, Subject()), 0.0)
+    log.close()
+    assert 800 < disk.ids.count("ID") < 1200
+    assert {line.get("share") for line in disk.lines} == {0.5, None}
+
+
+def test_what_waits_for_the_log_keeps_no_body_and_no_header_in_memory():
+    disk = Disk()
+    disk.full = True
+    log = DecisionLog(disk, 10)
+    log.decided("held", None, DENY, 0.0)
+    wait_until(lambda: log.failing)
+    sent = request("POST", "/v1/orders", {"X": "secret"}, b"b" * 100_000)
+    log.decided("waiting", sent, ALLOW, 0.0)
+    kept = repr(list(log._entries))
+    disk.full = False
+    log.close()
+    assert "secret" not in kept
+    assert len(kept) < 5000
