@@ -36,9 +36,6 @@ def serve(
     except StartFailed as error:
         typer.echo(f"cannot start: {error}", err=True)
         raise typer.Exit(1) from None
-    except ModuleNotFoundError as error:
-        typer.echo(f"{error}: `transport: native` needs `pip install extauthz[fast]`", err=True)
-        raise typer.Exit(1) from None
-    except OSError as error:
+    except (ModuleNotFoundError, OSError) as error:
         typer.echo(f"cannot start: {error}", err=True)
         raise typer.Exit(1) from None

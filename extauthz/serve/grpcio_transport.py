@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from extauthz.domain import reason
 from extauthz.domain.request import Network
 from extauthz.serve.tls import Certificates, may_ask
-from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, bound_address
+from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, TracedChecks, bound_address
 from extauthz.wire.servicer import CHECK_PATH, Servicer
 
 _OPTIONS: Final = (
@@ -33,12 +33,15 @@ class GrpcioTransport:
         health: Health,
         in_flight_limit: int,
         certificates: Certificates | None = None,
+        *,
+        traced: TracedChecks | None = None,
     ) -> None:
         """With ``certificates`` it speaks TLS, else plain text."""
         self.address = address
         self.in_flight = 0
         self._binding = binding
         self._servicer = servicer
+        self._traced = traced
         self._health = health
         self._limit = in_flight_limit
         self._certificates = certificates
@@ -71,7 +74,10 @@ class GrpcioTransport:
         left_s = context.time_remaining()
         if self.in_flight >= self._limit or (left_s is not None and left_s <= 0):
             return self._servicer.refuse(reason.OVERLOADED)
-        answer = self._servicer.check(payload, self._binding)
+        if self._traced is None:
+            answer = self._servicer.check(payload, self._binding)
+        else:
+            answer = self._traced.check(payload, self._binding, context.invocation_metadata() or ())
         if isinstance(answer, bytes):
             return answer
         self.in_flight += 1

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from extauthz.domain import reason
 from extauthz.domain.request import Network
-from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, bound_address
+from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, Metadata, TracedChecks, bound_address
 from extauthz.wire.servicer import CHECK_PATH, Servicer, describe
 
 QUIET_S: Final = 0.25
@@ -36,13 +36,23 @@ class NativeTransport:
     """Answers in one thread; answers that have to wait are finished on the event loop."""
 
     def __init__(
-        self, address: str, binding: Network | None, servicer: Servicer, health: Health, in_flight_limit: int
+        self,
+        address: str,
+        binding: Network | None,
+        servicer: Servicer,
+        health: Health,
+        in_flight_limit: int,
+        *,
+        traced: TracedChecks | None = None,
     ) -> None:
         from pygrpc_native import NativeGrpcFront  # an optional extra: imported where it is used
 
         self.address = address
         self._binding = binding
         self._servicer = servicer
+        self._traced = traced
+        self._metadata: dict[int, Metadata] = {}
+        """Of the calls of one batch, by call id; only with tracing."""
         self._health = health
         self._limit = in_flight_limit
         self._working = 0
@@ -50,7 +60,9 @@ class NativeTransport:
         self._ended = 0  # ... and by the event loop alone, so that no lock is needed
         self._last_batch_s = 0.0
         try:
-            self._front = NativeGrpcFront(address, [(CHECK_PATH, False), (HEALTH_PATH, False)], io_threads=1)
+            self._front = NativeGrpcFront(
+                address, [(CHECK_PATH, False), (HEALTH_PATH, False)], io_threads=1, call_details=traced is not None
+            )
         except (OSError, RuntimeError, ValueError) as error:
             raise OSError(f"cannot listen on {address}: {error}") from None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,13 +89,21 @@ class NativeTransport:
             await asyncio.to_thread(self._thread.join, max(0.1, deadline_s - time.monotonic()))
 
     def _answer_batches(self) -> None:
-        while (events := self._front.recv_batch(_BATCH)) is not None:
+        receive = self._front.recv_batch if self._traced is None else self._receive_with_metadata
+        while (events := receive(_BATCH)) is not None:
             self._last_batch_s = time.monotonic()
             try:
                 self._answer_batch(events)
             except Exception as error:
                 _log.error("a batch of checks failed: %s", describe(error))
             self._working = 0
+
+    def _receive_with_metadata(self, most: int) -> list[Any] | None:
+        events = self._front.recv_batch_details(most)
+        if events is None:
+            return None
+        self._metadata = {event[1]: event[5][0] for event in events if event[5] is not None}
+        return [event[:5] for event in events]
 
     def _answer_batch(self, events: list[Any]) -> None:
         checks: list[_Call] = []
@@ -102,13 +122,16 @@ class NativeTransport:
             self._answer_group(checks[begin : begin + _TOGETHER])
 
     def _answer_group(self, checks: list[_Call]) -> None:
-        check, binding = self._servicer.check, self._binding
+        check, binding, traced = self._servicer.check, self._binding, self._traced
         answers: list[_Call] = []
         for call_id, payload in checks:
             if len(payload) > MAX_MESSAGE_BYTES:
                 answers.append((call_id, self._servicer.refuse(reason.REQUEST_INVALID)))
                 continue
-            answer = check(payload, binding)
+            if traced is None:
+                answer = check(payload, binding)
+            else:
+                answer = traced.check(payload, binding, self._metadata.get(call_id, ()))
             if isinstance(answer, bytes):
                 answers.append((call_id, answer))
             else:

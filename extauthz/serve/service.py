@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -29,6 +29,9 @@ from extauthz.wire.servicer import Current, Servicer, wall_clock_ms
 GRACE_S: Final = 5.0
 """How long the stop waits for checks in flight, in seconds."""
 _log: Final = logging.getLogger("extauthz")
+
+if TYPE_CHECKING:
+    from extauthz.serve.tracing import Tracing
 
 
 class Observers:
@@ -56,6 +59,7 @@ class Service:
         self._decision_log = _open_decision_log(config)
         metrics = CheckMetrics()
         self.servicer = Servicer(config.snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
+        self._tracing = _open_tracing(config, self.servicer)
         self._certificates = [
             None if listen.tls is None else Certificates(listen.tls, config.path.parent, listen.address)
             for listen in file.listen
@@ -98,6 +102,8 @@ class Service:
         await self._keys.stop()
         await self._store.close()
         self._decision_log.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def _transport(
         self, listen: Listen, place: Place, certificates: Certificates | None, file: ConfigFile
@@ -106,8 +112,8 @@ class Service:
             place.address(listen.address), listen.network, self.servicer, self._health, file.limits.in_flight,
         )  # fmt: skip
         if certificates is not None:
-            return GrpcioTransport(*place_and_limits, certificates)
-        return choose_transport(file.transport)(*place_and_limits)
+            return GrpcioTransport(*place_and_limits, certificates, traced=self._tracing)
+        return choose_transport(file.transport)(*place_and_limits, traced=self._tracing)
 
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""
@@ -123,6 +129,16 @@ class Service:
             "revision": self.servicer.current.snapshot.revision,
             "jwt_plugins": plugins,
         }
+
+
+def _open_tracing(config: ServiceConfig, servicer: Servicer) -> "Tracing | None":
+    if config.file.tracing is None:
+        return None
+    try:
+        from extauthz.serve.tracing import Tracing  # an optional extra: imported where it is used
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("`tracing` needs `pip install extauthz[tracing]`") from None
+    return Tracing(config.file.tracing, servicer, config.path.parent)
 
 
 def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:

@@ -6,6 +6,7 @@ gRPC error, which Envoy under ``failure_mode_allow`` would turn into an allow.
 """
 
 import os
+from collections.abc import Awaitable, Iterable
 from typing import Final, Protocol
 
 from grpc_health.v1 import health_pb2
@@ -56,11 +57,30 @@ class Transport(Protocol):
         ...
 
 
+Metadata = Iterable[tuple[str, str | bytes]]
+"""What came with a gRPC call: names and values."""
+
+
+class TracedChecks(Protocol):
+    """The servicer, with a span around it."""
+
+    def check(self, payload: bytes, binding: Network | None, metadata: Metadata) -> bytes | Awaitable[bytes]:
+        """As ``Servicer.check``; the span of who asks is in ``metadata``."""
+        ...
+
+
 class MakeTransport(Protocol):
     """How a transport is made."""
 
     def __call__(
-        self, address: str, binding: Network | None, servicer: Servicer, health: Health, in_flight_limit: int
+        self,
+        address: str,
+        binding: Network | None,
+        servicer: Servicer,
+        health: Health,
+        in_flight_limit: int,
+        *,
+        traced: TracedChecks | None,
     ) -> Transport: ...
 
 
@@ -84,6 +104,6 @@ def choose_transport(wanted: str) -> MakeTransport:
         import pygrpc_native  # noqa: F401
     except ModuleNotFoundError:
         if wanted == "native":
-            raise
+            raise ModuleNotFoundError("`transport: native` needs `pip install extauthz[fast]`") from None
         return GrpcioTransport
     return NativeTransport
