@@ -51,18 +51,6 @@ def test_workers_share_one_file_and_every_line_of_both_is_whole(config, serve, c
     assert len(told) == 400
 
 
-def test_workers_share_standard_output(config, serve, call):
-    config |= {"decision_log": {"destination": "stdout"}, "replay": {"scope": "per_worker"}}
-    running = serve(config, "--workers", "2")
-    host, _, port = config["listen"][0]["address"].rpartition(":")
-    for index in range(2):
-        caller = call(f"{host}:{int(port) + index}")
-        for _ in range(5):
-            caller.check("/open")
-    assert running.stop() == 0
-    assert len([line for line in running.log.splitlines() if line.startswith('{"time":')]) == 10
-
-
 def test_a_file_that_logrotate_moved_is_made_anew(config, serve, call):
     running = serve(config | {"decision_log": {"destination": {"file": "decisions.jsonl"}}})
     file = running.file.parent / "decisions.jsonl"
