@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -209,3 +211,14 @@ def test_what_waits_for_the_log_keeps_no_body_and_no_header_in_memory():
     log.close()
     assert "secret" not in kept
     assert len(kept) < 5000
+
+
+def test_every_field_of_a_line_is_documented_and_every_documented_field_exists():
+    disk = Disk()
+    log = DecisionLog(disk, 10, {"allowed": 0.999999})
+    log.decided("a", request(), Allow("allowed", Subject(), reading="primary", warning="w"), 0.0)
+    log.decided("b", request(), DENY, 0.0)
+    log.close()
+    table = (Path(__file__).parents[3] / "docs" / "decision-log.md").read_text().split("## Settings")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert set().union(*disk.lines) == set(re.findall(r"`(\w+)`", " ".join(rows)))

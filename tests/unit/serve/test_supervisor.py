@@ -144,6 +144,7 @@ def test_hup_with_a_bad_file_changes_nothing_and_a_dead_worker_gets_the_last_goo
 
     os.kill(before[0], signal.SIGKILL)
     eventually(lambda: len(pids(running)) == 2 and pids(running)[0] != before[0], 30)
+    running.wait_ready()
     assert status_of(call(addresses(config)[0]).check("/coded", CODED)) == 200
     assert len(revisions(running)) == 1
 
