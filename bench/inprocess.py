@@ -15,6 +15,7 @@ from bench import requests
 from bench.world import World
 from extauthz.decide.pipeline import decide
 from extauthz.decide.replay import MemoryReplayStore
+from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
 from extauthz.serve.decision_log import NullDecisionLog
@@ -88,6 +89,12 @@ def decision_call(world: World, snapshot: Snapshot, method: str) -> Callable[[],
     request = _read(requests.check_request(world, method), snapshot)
     now_ms = time.time_ns() // 1_000_000
     return lambda: decide(request, snapshot, now_ms)
+
+
+def decided(world: World, snapshot: Snapshot, method: str) -> tuple[Request, Decision]:
+    """A request and the decision about it."""
+    request = _read(requests.check_request(world, method), snapshot)
+    return request, decide(request, snapshot, time.time_ns() // 1_000_000)
 
 
 def rs256_us(world: World) -> float:

@@ -11,6 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench import inprocess, requests
 from bench.world import World
 from extauthz.domain.snapshot import Snapshot
+from extauthz.serve.decision_line import LineMaker, entry_of
 
 TOKENS = 500
 
@@ -63,3 +64,14 @@ def test_servicer_with_nonce(benchmark: BenchmarkFixture, world: World, snapshot
 
 def test_rs256_alone(benchmark: BenchmarkFixture, world: World) -> None:
     benchmark(inprocess.rs256_call(world))
+
+
+def test_decision_log_hand_over(benchmark: BenchmarkFixture, world: World, snapshot: Snapshot) -> None:
+    request, decision = inprocess.decided(world, snapshot, requests.DIGEST_GET)
+    benchmark(entry_of, "0A1B2C3D-1E2F-4A5B-8C6D-7E8F9A0B1C2D", request, decision, 0.0001, "revision")
+
+
+def test_decision_log_line(benchmark: BenchmarkFixture, world: World, snapshot: Snapshot) -> None:
+    request, decision = inprocess.decided(world, snapshot, requests.DIGEST_GET)
+    entry = entry_of("0A1B2C3D-1E2F-4A5B-8C6D-7E8F9A0B1C2D", request, decision, 0.0001, "revision")
+    assert "digest" in benchmark(LineMaker(lambda _label: 1.0).line, entry)

@@ -31,7 +31,7 @@ _AT_A_TIME: Final = 32
 once many wait: a busy thread gives the turn back only after 5 ms."""
 _FIRST_BACK_OFF_S: Final = 0.05
 _MAX_BACK_OFF_S: Final = 5.0
-_CLOSE_TIMEOUT_S: Final = 5.0
+CLOSE_TIMEOUT_S: Final = 4.0
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -104,10 +104,10 @@ class DecisionLog:
     def close(self) -> None:
         """Take no more, write what is queued, waiting a few seconds at most, and close the file."""
         self._room = 0
-        self._give_up_s = time.monotonic() + _CLOSE_TIMEOUT_S
+        self._give_up_s = time.monotonic() + CLOSE_TIMEOUT_S
         self._closing.set()
         self._wake.set()
-        self._writer.join(timeout=_CLOSE_TIMEOUT_S + 1)
+        self._writer.join(timeout=CLOSE_TIMEOUT_S + 1)
         if self._writer.is_alive():  # it hangs in a write, and must not keep the process from ending
             self.dropped += len(self._entries)
         else:

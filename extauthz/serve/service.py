@@ -14,7 +14,7 @@ from extauthz.config.secrets import FromFile
 from extauthz.domain.decision import Decision
 from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.request import Request
-from extauthz.serve.decision_log import DecisionLog, DecisionLogMetrics, NullDecisionLog
+from extauthz.serve.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.serve.grpcio_transport import GrpcioTransport
 from extauthz.serve.key_fetcher import KeyFetcher
 from extauthz.serve.key_metrics import KeyMetrics
@@ -28,6 +28,8 @@ from extauthz.wire.servicer import Current, Servicer, wall_clock_ms
 
 GRACE_S: Final = 5.0
 """How long the stop waits for checks in flight, in seconds."""
+RECORDS_S: Final = CLOSE_TIMEOUT_S + 1
+"""How long it then waits for what is recorded of checks to be written, in seconds."""
 _log: Final = logging.getLogger("extauthz")
 
 if TYPE_CHECKING:
@@ -101,9 +103,8 @@ class Service:
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
         await self._keys.stop()
         await self._store.close()
-        self._decision_log.close()
-        if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close)
+        records = [self._decision_log] if self._tracing is None else [self._decision_log, self._tracing]
+        await asyncio.gather(*(asyncio.to_thread(record.close) for record in records))
 
     def _transport(
         self, listen: Listen, place: Place, certificates: Certificates | None, file: ConfigFile

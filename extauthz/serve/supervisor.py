@@ -18,7 +18,7 @@ from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
 from extauthz.serve.operations import OperationsServer
 from extauthz.serve.place import Place, check_workers
 from extauthz.serve.reload import Reloader
-from extauthz.serve.service import GRACE_S
+from extauthz.serve.service import GRACE_S, RECORDS_S
 from extauthz.serve.watch import WatchingThread
 from extauthz.serve.worker_process import LOAD_TIMEOUT_S, WorkerProcess, WorkerRefused, WorkerSilent
 
@@ -262,7 +262,7 @@ class Supervisor:
             _log.warning("worker %d does not hear; it will be killed", worker.place.index)
 
     def _patience_s(self) -> float:
-        return self._reloader.config.file.drain.total_seconds() + GRACE_S + 2.0
+        return self._reloader.config.file.drain.total_seconds() + GRACE_S + RECORDS_S + 2.0
 
     # What the outside sees, asked from threads of the operations port.
 

@@ -99,7 +99,7 @@ def test_a_full_disk_holds_lines_back_and_the_log_goes_on_afterwards():
 
 
 def test_a_process_that_ends_while_the_disk_is_full_counts_what_it_takes_with_it(monkeypatch):
-    monkeypatch.setattr("extauthz.serve.decision_log._CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("extauthz.serve.decision_log.CLOSE_TIMEOUT_S", 0.2)
     disk = Disk()
     disk.full = True
     log = DecisionLog(disk, 10)
