@@ -19,7 +19,9 @@ _COMPACT: Final = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_
 class Token(NamedTuple):
     """A token taken apart. Nothing in it is verified yet."""
 
-    text: bytes
+    signed: bytes
+    """Header and claims as they came, which is what the signature covers."""
+    signature: bytes
     header: dict[str, Any]
     claims: dict[str, Any]
 
@@ -67,16 +69,21 @@ def parse_token(token: bytes) -> Token | Refusal:
         return Refusal(reason.JWT_MALFORMED, detail="not three parts of base64url")
     try:
         header, claims = _json_object(parts[1]), _json_object(parts[2])
+        signature = _decode(parts[3])
     except (ValueError, RecursionError) as error:
         return Refusal(reason.JWT_MALFORMED, detail=type(error).__name__)
     if header is None or claims is None:
         return Refusal(reason.JWT_MALFORMED, detail="header or claims are not an object")
-    return Token(token, header, claims)
+    return Token(token[: parts.end(2)], signature, header, claims)
+
+
+def _decode(part: bytes) -> bytes:
+    return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
 
 
 def _json_object(part: bytes) -> dict[str, Any] | None:
     # As UTF-8 and nothing else: from bytes, `json` would guess UTF-16 and UTF-32 too.
-    text = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)).decode()
+    text = _decode(part).decode()
     value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     return value if isinstance(value, dict) else None
 
