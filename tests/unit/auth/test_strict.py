@@ -14,11 +14,10 @@ from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.client import SigningOptions
 from extauthz.domain import reason
 from extauthz.domain.api import DigestRules, Strictness
-from extauthz.domain.app import HMAC_SHA256, sign_with
 from extauthz.domain.decision import Proof, Refusal
 from extauthz.domain.request import Delivery
 from extauthz.domain.route import path_fault
-from tests.unit.building import FORM, KEY, NOW_MS, SECRET, STRICT, api, request, signed, snapshot
+from tests.unit.building import FORM, KEY, NOW_MS, STRICT, api, request, resigned, signed, snapshot
 
 API = api(digest=STRICT)
 KNOWN = snapshot(API)
@@ -56,14 +55,7 @@ def signed_requests(draw):
         body,
         delivery=draw(st.sampled_from(Delivery)),
     )
-    return resign(sent)
-
-
-def resign(sent):
-    names = signed_names(sent.headers["x-ca-signature-headers"])
-    string = StringToSign(sent, names).primary()
-    signature = base64.b64encode(sign_with(SECRET.encode(), HMAC_SHA256, string))
-    return sent._replace(headers={**sent.headers, "x-ca-signature": signature})
+    return resigned(sent)
 
 
 def string_of(sent):
@@ -111,7 +103,7 @@ def test_the_same_over_every_pair_of_small_requests():
                    "x-ca-signature-headers": "X-Ca-Key,X-Ca-Nonce,X-Ca-Timestamp"}  # fmt: skip
         if bound:
             headers["content-md5"] = base64.b64encode(hashlib.md5(body).digest()).decode()
-        sent = resign(request(method, path + (f"?{query}" if query else ""), headers, body, delivery=delivery))
+        sent = resigned(request(method, path + (f"?{query}" if query else ""), headers, body, delivery=delivery))
         if accepted(sent):
             taken += 1
             assert by_string.setdefault(string_of(sent), meaning(sent)) == meaning(sent), (sent, string_of(sent))
@@ -142,7 +134,7 @@ def test_an_ambiguous_parameter_is_refused(target, fact):
 def test_what_identifies_a_request_must_be_signed(name):
     sent = signed(options=SigningOptions(timestamp_ms=NOW_MS, nonce="1", stage="TEST"))
     listed = [one for one in sent.headers["x-ca-signature-headers"].split(b",") if one != name.encode()]
-    changed = resign(sent._replace(headers={**sent.headers, "x-ca-signature-headers": b",".join(listed)}))
+    changed = resigned(sent._replace(headers={**sent.headers, "x-ca-signature-headers": b",".join(listed)}))
     assert why(changed) == (reason.STRICT_REFUSED, f"{name.lower()} is not signed")
 
 
