@@ -122,6 +122,8 @@ def why(sent, rules=STRICT):
         ("/v1/orders?a=1&a=2", "a parameter is repeated"),
         ("/v1/orders?a=1%26b=2", "a parameter is ambiguous once decoded"),
         ("/v1/orders?a%3Db=1", "a parameter is ambiguous once decoded"),
+        ("/v1/orders?a%26b=1", "a parameter is ambiguous once decoded"),
+        ("/v1/orders?a%0Ab=1", "a parameter is ambiguous once decoded"),
         ("/v1/orders?=1", "a parameter is ambiguous once decoded"),
         ("/v1/orders?a=1%0A2", "a parameter is ambiguous once decoded"),
     ],
@@ -143,6 +145,17 @@ def test_a_nonce_is_required():
     assert why(sent) == (reason.STRICT_REFUSED, "x-ca-nonce is missing")
 
 
+def test_a_listed_header_stands_once_in_the_list_and_once_in_the_request():
+    sent = signed(headers={"X-A": "1"}, options=SigningOptions(timestamp_ms=NOW_MS, nonce="1", sign_headers=("X-A",)))
+    listed = sent.headers["x-ca-signature-headers"]
+    twice = resigned(sent._replace(headers={**sent.headers, "x-ca-signature-headers": listed + b",x-a"}))
+    assert why(twice) == (reason.STRICT_REFUSED, "a header is listed twice")
+    absent = resigned(sent._replace(headers={**sent.headers, "x-ca-signature-headers": listed + b",X-B"}))
+    assert why(absent) == (reason.STRICT_REFUSED, "a signed header is missing")
+    repeated = sent._replace(repeated=frozenset({"x-a"}))
+    assert why(repeated) == (reason.STRICT_REFUSED, "a signed header is repeated")
+
+
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
 def test_a_blank_content_md5_binds_no_body(blank):
     headers = {"Content-Type": "application/json", "Content-MD5": blank}
@@ -159,6 +172,12 @@ def test_a_body_that_we_were_not_shown_is_not_bound(delivery):
 def test_a_form_may_not_share_its_parameters_with_the_query():
     sent = signed("POST", "/v1/orders?a=1", {"Content-Type": FORM}, b"b=2")
     assert why(sent) == (reason.STRICT_REFUSED, "a form request has query parameters")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "get"])
+def test_a_method_that_has_no_form_may_bring_none(method):
+    sent = signed(method, "/v1/orders", {"Content-Type": FORM}, b"b=2")
+    assert why(sent) == (reason.STRICT_REFUSED, "a form body on a method that has none")
 
 
 def test_warn_lets_pass_and_says_what_strict_would_refuse():
