@@ -24,3 +24,11 @@ def test_a_request_is_read_in_no_more_ways_than_differ(target, body, others):
     readings = dict(string.others())
     assert list(readings) == others
     assert len({string.primary(), *readings.values()}) == 1 + len(others)
+
+
+def test_keys_that_are_no_text_have_their_place_in_the_order_too():
+    """A byte that is no UTF-8 counts as a lone surrogate, so that no query is a reason to fail."""
+    query = "%EF%BC%A1=full&%FF=byte&%F0%9F%98%80=astral&%ED%A0%80=half&%E4%B8%AD=han&a=1"
+    string = StringToSign(request(target=f"/?{query}"), ()).primary()
+    pairs = string.partition(b"?")[2].split(b"&")
+    assert [pair.partition(b"=")[2] for pair in pairs] == [b"1", b"han", b"astral", b"half", b"byte", b"full"]
