@@ -28,3 +28,11 @@ def test_a_nonce_whose_listed_timestamp_was_never_sent_is_remembered_for_two_win
     headers = {"x-ca-nonce": "n", "x-ca-signature-headers": "X-Ca-Nonce,X-Ca-Timestamp", **stated}
     (use,) = uses(resigned(request(headers={"x-ca-key": "demo-app-key-0001", **headers})))
     assert use.expires_ms == NOW_MS + 2 * WINDOW_MS
+
+
+@pytest.mark.parametrize("nonce", ["", " "])
+def test_a_proof_without_a_nonce_has_nothing_to_remember(nonce):
+    """Where a nonce is not required, two calls without one are two calls."""
+    sent = signed(options=SigningOptions(timestamp_ms=NOW_MS, nonce=""))
+    assert uses(sent) == ()
+    assert uses(sent._replace(headers={**sent.headers, "x-ca-nonce": nonce.encode()})) == ()

@@ -171,3 +171,12 @@ def test_a_jti_that_envoy_verified_passes_once_and_may_be_any_text():
     (other,) = from_envoy(HOLDING | {"jti": "\ud800"}, **settings).uses
     assert (use.key, use.expires_ms, use.used) == (same.key, (NOW_S + 660) * 1000, reason.JTI_USED)
     assert other.key != use.key
+    (endless,) = from_envoy(HOLDING | {"jti": "1"}, **settings, ignore_expiration=True).uses
+    assert endless.expires_ms == (NOW_S + 7 * DAY_S + 60) * 1000
+
+
+def test_a_second_counts_as_one_until_it_is_over():
+    late = (NOW_S + 659) * 1000 + 999
+    assert isinstance(outcome({"exp": NOW_S + 600}, late), Proof)
+    assert isinstance(verify(request("", envoy_claims={"p": HOLDING}.get), late, envoy_payload="p"), Proof)
+    assert outcome({"exp": NOW_S + 600}, late + 1).reason is reason.JWT_EXPIRED
