@@ -185,6 +185,7 @@ def test_warn_lets_pass_and_says_what_strict_would_refuse():
     proof = digest.authenticate(sent, api(digest=DigestRules(strict=Strictness.WARN)), KNOWN, NOW_MS)
     assert isinstance(proof, Proof)
     assert proof.warning == "a parameter is repeated"
+    assert digest.authenticate(sent, api(digest=DigestRules()), KNOWN, NOW_MS).warning == ""
 
 
 @pytest.mark.parametrize(
