@@ -2,7 +2,8 @@
 
 import pytest
 
-from extauthz.auth.string_to_sign import READINGS, StringToSign
+from extauthz.auth import string_to_sign
+from extauthz.auth.string_to_sign import READINGS, StringToSign, signed_names
 from tests.unit.building import FORM, request
 
 PRIMARY, DECODED_PATH, QUERY_WINS, BOTH = READINGS
@@ -32,3 +33,12 @@ def test_keys_that_are_no_text_have_their_place_in_the_order_too():
     string = StringToSign(request(target=f"/?{query}"), ()).primary()
     pairs = string.partition(b"?")[2].split(b"&")
     assert [pair.partition(b"=")[2] for pair in pairs] == [b"1", b"han", b"astral", b"half", b"byte", b"full"]
+
+
+def test_a_long_list_of_names_is_read_like_a_short_one_and_is_not_kept():
+    """Strangers choose the lists, so what is kept of them is bounded in number and in length."""
+    longest = b"x-" + b"a" * 1022
+    for listed, kept in (longest, 1), (longest + b"a", 1), (b"x-a", 2):
+        assert signed_names(listed) == ((listed + b":", listed.decode()),)
+        assert string_to_sign._signed_names_cached.cache_info().currsize == kept
+    assert signed_names(longest + b"a/") is None
