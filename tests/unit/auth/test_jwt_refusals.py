@@ -118,6 +118,9 @@ def test_a_token_is_remembered_for_no_longer_than_each_of_its_times_allows():
     assert valid_between(claims | {"iat": NOW_S}, plugin()) == (NOW_S - 60, NOW_S + 660)
     assert valid_between(claims | {"nbf": NOW_S + 10}, plugin()) == (NOW_S - 50, NOW_S + 660)
     assert valid_between(claims | {"iat": NOW_S, "nbf": NOW_S + 10}, plugin()) == (NOW_S - 50, NOW_S + 660)
+    longest = {"exp": NOW_S + 7 * DAY_S}
+    assert valid_between(longest, plugin())[0] == NOW_S
+    assert valid_between(longest | {"iat": NOW_S}, plugin())[0] == NOW_S - 60
     assert valid_between({"nbf": NOW_S}, plugin(ignore_expiration=True)) == (NOW_S - 60, math.inf)
 
 
