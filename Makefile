@@ -62,6 +62,11 @@ bench-tools:
 	    { apt-get install -qq -y nghttp2-client wrk || { apt-get update -qq && apt-get install -qq -y nghttp2-client wrk; }; } >/dev/null; \
 	else echo "bench needs h2load and wrk: sudo apt-get install nghttp2-client wrk (Fedora: nghttp2 wrk; macOS: brew install nghttp2 wrk)"; exit 1; fi
 
+mutants: $(READY) ## break extauthz/auth in a thousand ways, one at a time: which of them does no test notice?
+	nice $(BIN)/mutmut run --max-children 1 $(ARGS)
+	$(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
+	$(BIN)/mutmut results
+
 check: $(READY) ## linters, types, import contracts, generated code current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -91,6 +96,6 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help node-oidc setup demo test bench bench-quick bench-micro bench-tools check proto check-proto vectors lock format clean
+.PHONY: help node-oidc setup demo test bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

@@ -4,9 +4,10 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy, DigestRules, Strictness
-from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, App, Grant, KeyPair, hash_app_code
+from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, App, Grant, KeyPair, hash_app_code, sign_with
 from extauthz.domain.request import Delivery, Network, Request, Stage
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot, build_snapshot
@@ -109,6 +110,14 @@ def signed(
     chosen = options or SigningOptions(timestamp_ms=NOW_MS, nonce="nonce-1")
     sent = sign(OutgoingRequest(method, target, headers or {}, body), Credentials(key, secret), chosen)
     return request(method, target, sent, body, **changes)
+
+
+def resigned(sent: Request, secret: str = SECRET) -> Request:
+    """The same request with the HmacSHA256 signature that its headers call for, whatever they are."""
+    names = signed_names(sent.headers.get("x-ca-signature-headers", b""))
+    assert names is not None
+    signature = sign_with(secret.encode(), HMAC_SHA256, StringToSign(sent, names).primary())
+    return sent._replace(headers={**sent.headers, "x-ca-signature": base64.b64encode(signature)})
 
 
 def from_vector(vector: Mapping[str, Any]) -> Request:

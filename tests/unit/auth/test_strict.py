@@ -14,11 +14,10 @@ from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.client import SigningOptions
 from extauthz.domain import reason
 from extauthz.domain.api import DigestRules, Strictness
-from extauthz.domain.app import HMAC_SHA256, sign_with
 from extauthz.domain.decision import Proof, Refusal
 from extauthz.domain.request import Delivery
 from extauthz.domain.route import path_fault
-from tests.unit.building import FORM, KEY, NOW_MS, SECRET, STRICT, api, request, signed, snapshot
+from tests.unit.building import FORM, KEY, NOW_MS, STRICT, api, request, resigned, signed, snapshot
 
 API = api(digest=STRICT)
 KNOWN = snapshot(API)
@@ -56,14 +55,7 @@ def signed_requests(draw):
         body,
         delivery=draw(st.sampled_from(Delivery)),
     )
-    return resign(sent)
-
-
-def resign(sent):
-    names = signed_names(sent.headers["x-ca-signature-headers"])
-    string = StringToSign(sent, names).primary()
-    signature = base64.b64encode(sign_with(SECRET.encode(), HMAC_SHA256, string))
-    return sent._replace(headers={**sent.headers, "x-ca-signature": signature})
+    return resigned(sent)
 
 
 def string_of(sent):
@@ -111,7 +103,7 @@ def test_the_same_over_every_pair_of_small_requests():
                    "x-ca-signature-headers": "X-Ca-Key,X-Ca-Nonce,X-Ca-Timestamp"}  # fmt: skip
         if bound:
             headers["content-md5"] = base64.b64encode(hashlib.md5(body).digest()).decode()
-        sent = resign(request(method, path + (f"?{query}" if query else ""), headers, body, delivery=delivery))
+        sent = resigned(request(method, path + (f"?{query}" if query else ""), headers, body, delivery=delivery))
         if accepted(sent):
             taken += 1
             assert by_string.setdefault(string_of(sent), meaning(sent)) == meaning(sent), (sent, string_of(sent))
@@ -130,6 +122,8 @@ def why(sent, rules=STRICT):
         ("/v1/orders?a=1&a=2", "a parameter is repeated"),
         ("/v1/orders?a=1%26b=2", "a parameter is ambiguous once decoded"),
         ("/v1/orders?a%3Db=1", "a parameter is ambiguous once decoded"),
+        ("/v1/orders?a%26b=1", "a parameter is ambiguous once decoded"),
+        ("/v1/orders?a%0Ab=1", "a parameter is ambiguous once decoded"),
         ("/v1/orders?=1", "a parameter is ambiguous once decoded"),
         ("/v1/orders?a=1%0A2", "a parameter is ambiguous once decoded"),
     ],
@@ -142,13 +136,24 @@ def test_an_ambiguous_parameter_is_refused(target, fact):
 def test_what_identifies_a_request_must_be_signed(name):
     sent = signed(options=SigningOptions(timestamp_ms=NOW_MS, nonce="1", stage="TEST"))
     listed = [one for one in sent.headers["x-ca-signature-headers"].split(b",") if one != name.encode()]
-    changed = resign(sent._replace(headers={**sent.headers, "x-ca-signature-headers": b",".join(listed)}))
+    changed = resigned(sent._replace(headers={**sent.headers, "x-ca-signature-headers": b",".join(listed)}))
     assert why(changed) == (reason.STRICT_REFUSED, f"{name.lower()} is not signed")
 
 
 def test_a_nonce_is_required():
     sent = signed(options=SigningOptions(timestamp_ms=NOW_MS, nonce=""))
     assert why(sent) == (reason.STRICT_REFUSED, "x-ca-nonce is missing")
+
+
+def test_a_listed_header_stands_once_in_the_list_and_once_in_the_request():
+    sent = signed(headers={"X-A": "1"}, options=SigningOptions(timestamp_ms=NOW_MS, nonce="1", sign_headers=("X-A",)))
+    listed = sent.headers["x-ca-signature-headers"]
+    twice = resigned(sent._replace(headers={**sent.headers, "x-ca-signature-headers": listed + b",x-a"}))
+    assert why(twice) == (reason.STRICT_REFUSED, "a header is listed twice")
+    absent = resigned(sent._replace(headers={**sent.headers, "x-ca-signature-headers": listed + b",X-B"}))
+    assert why(absent) == (reason.STRICT_REFUSED, "a signed header is missing")
+    repeated = sent._replace(repeated=frozenset({"x-a"}))
+    assert why(repeated) == (reason.STRICT_REFUSED, "a signed header is repeated")
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
@@ -169,11 +174,18 @@ def test_a_form_may_not_share_its_parameters_with_the_query():
     assert why(sent) == (reason.STRICT_REFUSED, "a form request has query parameters")
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE", "get"])
+def test_a_method_that_has_no_form_may_bring_none(method):
+    sent = signed(method, "/v1/orders", {"Content-Type": FORM}, b"b=2")
+    assert why(sent) == (reason.STRICT_REFUSED, "a form body on a method that has none")
+
+
 def test_warn_lets_pass_and_says_what_strict_would_refuse():
     sent = signed(target="/v1/orders?a=1&a=2")
     proof = digest.authenticate(sent, api(digest=DigestRules(strict=Strictness.WARN)), KNOWN, NOW_MS)
     assert isinstance(proof, Proof)
     assert proof.warning == "a parameter is repeated"
+    assert digest.authenticate(sent, api(digest=DigestRules()), KNOWN, NOW_MS).warning == ""
 
 
 @pytest.mark.parametrize(
