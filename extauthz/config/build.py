@@ -1,33 +1,24 @@
 """From the validated file to the snapshot: references resolved, secrets read, every mistake collected."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from extauthz.config.auth_rules import auth_policy, digest_rules
 from extauthz.config.groups import BuiltGroup, build_group
 from extauthz.config.listeners import check_listeners
 from extauthz.config.plugin_schema import IpControlEntry
 from extauthz.config.plugins import build_ip_control, build_jwt
 from extauthz.config.problems import ConfigError, KeyPath, Problem
 from extauthz.config.records import check_records
-from extauthz.config.schema import (
-    AllOf,
-    AnyOf,
-    ApiEntry,
-    Auth,
-    ConfigFile,
-    Digest,
-    Errors,
-    GrantEntry,
-)
+from extauthz.config.revision import revision_of
+from extauthz.config.schema import ApiEntry, ConfigFile, Errors, GrantEntry
 from extauthz.config.secrets import SecretUnresolved, resolve
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, validate
-from extauthz.domain.api import Api, AuthMethod, AuthPolicy, DigestRules
+from extauthz.domain.api import Api, AuthMethod, AuthPolicy
 from extauthz.domain.app import App, Grant, KeyPair, hash_app_code
 from extauthz.domain.ip import IpControl
 from extauthz.domain.jwt import JwtPlugin
@@ -38,6 +29,7 @@ from extauthz.domain.snapshot import Snapshot, build_snapshot
 
 Entry = TypeVar("Entry")
 _MIN_APP_CODE = 8
+_MAX_APP_CODE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +113,7 @@ class _Builder:
 
     def snapshot(self, now_ms: int) -> Snapshot:
         return build_snapshot(
-            revision=_revision(self._file),
+            revision=revision_of(self._file),
             built_at_ms=now_ms,
             settings=Settings(
                 errors=_error_settings(self._file.errors),
@@ -186,7 +178,7 @@ class _Builder:
             if expressions is None:
                 self._report((*place, "auth"), "is required, here or in the group; say `none` to mean an open API")
                 good = False
-        auth = {network: _policy(expression) for network, expression in (expressions or {}).items()}
+        auth = {network: auth_policy(expression) for network, expression in (expressions or {}).items()}
         for network, policy in auth.items():
             path = (*place, "auth", network.value)
             good = self._check_policy(path, policy, entry, jwt, plugins) and good
@@ -205,7 +197,7 @@ class _Builder:
             path=entry.path,
             stages=frozenset(entry.stages),
             auth=auth,
-            digest=_digest_rules(self._file.digest, entry.digest),
+            digest=digest_rules(self._file.digest, entry.digest),
             app_code=entry.app_code,
             jwt=jwt,
             ip_control=ip_control,
@@ -276,8 +268,8 @@ class _Builder:
             code = self._resolve(entry, path)
             if code is None:
                 continue
-            if len(code) < _MIN_APP_CODE or len(code) > 128:
-                self._report(path, "an AppCode has 8 to 128 characters")
+            if not _MIN_APP_CODE <= len(code) <= _MAX_APP_CODE or not code.isascii():
+                self._report(path, f"an AppCode has {_MIN_APP_CODE} to {_MAX_APP_CODE} ASCII characters")
                 continue
             hashed = hash_app_code(code.encode())
             if hashed in self._codes:
@@ -343,36 +335,6 @@ class _Builder:
                     self._report(("identity_headers", name), f"is also a claim header of plug-in `{plugin.id}`")
 
 
-def _digest_rules(defaults: Digest, own: Digest) -> DigestRules:
-    """What an API states for itself, and the defaults for the rest."""
-    stated = {name: getattr(own, name) for name in own.model_fields_set}
-    section = defaults.model_copy(update=stated)
-    return DigestRules(
-        algorithms=frozenset(section.algorithms),
-        window_ms=int(section.window.total_seconds() * 1000),
-        require_timestamp=section.require_timestamp,
-        require_nonce=section.require_nonce,
-        require_signed=frozenset(name.lower() for name in section.require_signed),
-        strict=section.strict,
-    )
-
-
-def _policy(expression: Auth) -> AuthPolicy:
-    """The alternatives that an ``auth`` expression means, each a set of methods, without repeats."""
-    return AuthPolicy(tuple(dict.fromkeys(_alternatives(expression))))
-
-
-def _alternatives(expression: Any) -> list[frozenset[AuthMethod]]:
-    if isinstance(expression, AnyOf):
-        return [alternative for part in expression.any_of for alternative in _alternatives(part)]
-    if isinstance(expression, AllOf):
-        combined: list[frozenset[AuthMethod]] = [frozenset()]
-        for part in expression.all_of:
-            combined = [left | right for left in combined for right in _alternatives(part)]
-        return combined
-    return [frozenset()] if expression is AuthMethod.NONE else [frozenset({expression})]
-
-
 def _error_settings(errors: Errors) -> ErrorSettings:
     base = ErrorSettings(errors.generation, errors.reveal)
     overrides = {}
@@ -384,18 +346,3 @@ def _error_settings(errors: Errors) -> ErrorSettings:
             answer.message if override.message is None else override.message,
         )
     return ErrorSettings(errors.generation, errors.reveal, overrides)
-
-
-def _revision(file: ConfigFile) -> str:
-    """A short hash of everything but the secrets, so that equal replicas show equal revisions."""
-    plain = file.model_dump(mode="json")  # SecretStr dumps as asterisks
-    dumped = json.dumps(_without_shared_secrets(plain), sort_keys=True, default=str)
-    return hashlib.sha256(dumped.encode()).hexdigest()[:12]
-
-
-def _without_shared_secrets(node: Any) -> Any:
-    """The file's data without the value of any symmetric JWK."""
-    if isinstance(node, dict):
-        secret = "k" if node.get("kty") == "oct" else None
-        return {key: _without_shared_secrets(value) for key, value in node.items() if key != secret}
-    return [_without_shared_secrets(item) for item in node] if isinstance(node, list) else node
