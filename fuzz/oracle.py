@@ -52,7 +52,9 @@ def string_to_sign(request: Request, listed: bytes) -> bytes:
     first: dict[bytes, bytes] = {}
     for key, value in form + parameters(request.query.encode()):
         first.setdefault(key, value)
-    # Code units, as Java sorts; bytes that are no UTF-8 sort as the surrogates that stand for them.
-    order = sorted(first, key=lambda key: key.decode("utf-8", "surrogateescape").encode("utf-16-be", "surrogatepass"))
+    try:
+        order = sorted(first, key=lambda key: key.decode().encode("utf-16-be"))  # code units, as Java sorts
+    except UnicodeDecodeError:  # no client has text like this; only that there is one order counts
+        order = sorted(first, key=lambda key: [{0xEE: 244.5, 0xEF: 244.6}.get(byte, byte) for byte in key])
     pairs = [key + b"=" + first[key] if first[key] else key for key in order]
     return b"\n".join(lines) + b"\n" + request.path.encode() + (b"?" + b"&".join(pairs) if pairs else b"")

@@ -29,7 +29,10 @@ _REQUESTS: Final = (
     b"PUT /v1/orders a.b:80 internet\nx-ca-stage: test\nx-ca-signature-method: HmacSHA1\n" + _SIGNED,
     b"CONNECT * [::1]:80 vpc\nupgrade: websocket\ncontent-type: application/grpc\nx_ca_app_id: 1",
 )
-_CLAIMS: Final = b'{"sub":"a","iat":%d,"exp":%d,"nbf":0,"roles":["a","b"],"n":1.5}' % (NOW_MS // 1000, NOW_MS // 1000 + 60)
+_CLAIMS: Final = b'{"sub":"a","iat":%d,"exp":%d,"nbf":0,"roles":["a","b"],"n":1.5}' % (
+    NOW_MS // 1000,
+    NOW_MS // 1000 + 60,
+)
 
 
 def _token(header: bytes, claims: bytes) -> bytes:
@@ -55,7 +58,7 @@ WORDS: Final = (
     "x-ca-key", "x-ca-signature", "x-ca-signature-headers", "x-ca-signature-method", "x-ca-timestamp", "x-ca-nonce",
     "x-ca-stage", "authorization", "content-type", "content-length", "content-md5", "accept", "date", "cookie",
     "upgrade", "x-envoy-auth-partial-body", "HmacSHA1", "HmacSHA256", "APPCODE ", "Bearer ", "internet", "vpc",
-    "RELEASE", "TEST", "PRE", "/public/ping", "/internal/report", "/v1/orders", "/web/profile", "?appCode=", "%2F", "%2e",
-    "%00", "%25", "%F0%9F%98%80", "%EE%80%80", "alg", "none", "crit", "exp", "nbf", "NaN", "Infinity", "1e999",
+    "RELEASE", "TEST", "PRE", "/public/ping", "/internal/report", "/v1/orders", "/web/profile", "?appCode=", "%2F",
+    "%2e", "%00", "%25", "%F0%9F%98%80", "%EE%80%80", "alg", "none", "crit", "exp", "nbf", "NaN", "Infinity", "1e999",
     "application/x-www-form-urlencoded", APP_KEY, str(NOW_MS),
 )  # fmt: skip
