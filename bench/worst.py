@@ -57,6 +57,10 @@ def _post(body: bytes, target: str = "/v1/orders", *headers: tuple[str, bytes]) 
     return _check(target, [*_PROOF, _FORM, *headers], body, "POST")
 
 
+def _form(unit: bytes) -> bytes:
+    return b"a=" + _fill(unit, BODY - 2)
+
+
 def _fill(unit: bytes, size: int) -> bytes:
     return (unit * (size // len(unit) + 1))[:size]
 
@@ -108,25 +112,26 @@ def cases() -> dict[str, Callable[[], bytes]]:
         "JWT, wrong RSA signature": lambda: _check(
             "/web/profile", _bearer(b'{"alg":"RS256","kid":"demo-1"}', b'{"exp":1700000100}')
         ),
-        "form of 1 MiB, one value": lambda: _post(b"a=" + b"x" * BODY),
-        "form of 1 MiB in escapes": lambda: _post(b"a=" + _fill(b"%41", BODY)),
-        "form of 1 MiB in broken escapes": lambda: _post(b"a=" + _fill(b"%4g", BODY)),
-        "form of 1 MiB, escaped control characters": lambda: _post(b"a=" + _fill(b"%01", BODY)),
-        "form of 1 MiB, plus signs": lambda: _post(b"a=" + b"+" * BODY),
-        "form of 1 MiB, bytes that are no UTF-8": lambda: _post(b"a=" + b"\xff" * BODY),
+        "form of 1 MiB, one value": lambda: _post(_form(b"x")),
+        "form of 1 MiB in escapes": lambda: _post(_form(b"%41")),
+        "form of 1 MiB in broken escapes": lambda: _post(_form(b"%4g")),
+        "form of 1 MiB, escaped control characters": lambda: _post(_form(b"%01")),
+        "form of 1 MiB, plus signs": lambda: _post(_form(b"+")),
+        "form of 1 MiB, bytes that are no UTF-8": lambda: _post(_form(b"\xff")),
         "form of 1 MiB, a key that is no UTF-8": lambda: _post(b"\xff" * BODY),
-        "form of 1 MiB, short runs of escapes": lambda: _post(b"a=" + _fill(b"%41a", BODY)),
-        "form of 1 MiB, backslashes": lambda: _post(b"a=%" + b"\\" * BODY),
+        "form of 1 MiB, short runs of escapes": lambda: _post(_form(b"%41a")),
+        "form of 1 MiB, backslashes": lambda: _post(b"%" + _form(b"\\")[1:]),
         "form of 1 MiB of `&`": lambda: _post(b"&" * BODY),
         "form of 4,990 distinct parameters": lambda: _post(_distinct(some)),
         "form of 4,990 in escapes": lambda: _post(_distinct(some, "%C3%A9{:x}=%20")),
         "form and query share a key, path escaped": lambda: _post(
             _distinct(some - 10, "%C3%A9{:x}=%20"), "/v1/orders/%34?%C3%A90=1"
         ),
-        "form of 1 MiB, all four readings": lambda: _post(b"a=" + _fill(b"%41", BODY), "/v1/orders/%34?a=1"),
+        "form of 1 MiB, all four readings": lambda: _post(_form(b"%41"), "/v1/orders/%34?a=1"),
         "form of 990 of 1 KiB, all four readings": lambda: _post(
             b"&".join(b"%x=" % n + b"%41" * 340 for n in range(990)), "/v1/orders/%34?1=1"
         ),
+        "form of 8 MiB": lambda: _post(b"a=" + _fill(b"%41", 8 * BODY - 2000)),
         "JSON body of 1 MiB with Content-MD5": lambda: _check(
             "/v1/orders", [*_PROOF, ("content-md5", b"A")], b"x" * BODY, "POST"
         ),

@@ -37,6 +37,8 @@ _MAX_TIMESTAMP_DIGITS: Final = 15
 MAX_PARAMETERS: Final = 5_000
 """In query and form together. Parsing and sorting them takes up to four microseconds each, and nobody has proved
 anything by then: a megabyte of them would hold up every other check for half a second. Java servers do the same."""
+MAX_FORM_BYTES: Final = 1024 * 1024
+"""Of a form in a body. Decoding a megabyte of escapes takes up to 20 ms, in which no other check is answered."""
 _MAX_ECHO_BYTES: Final = 8192
 """Of the string to sign in the message of a mismatch: more than any answer shows, and not a megabyte of form."""
 # Somebody nobody knows: an unknown AppKey is checked against this secret, so that it costs what a known one costs.
@@ -141,6 +143,8 @@ def _time_refusal(request: Request, api: Api, names: Sequence[SignedName], now_m
 def _body_refusal(request: Request) -> Refusal | None:
     """A proof that covers the body needs the whole body; anything less is a refusal, never a pass."""
     is_a_form = is_form(request.headers.get("content-type", b""))
+    if is_a_form and len(request.body) > MAX_FORM_BYTES:
+        return Refusal(reason.BODY_UNAVAILABLE, "too large to verify", f"a form of more than {MAX_FORM_BYTES} bytes")
     if request.query.count("&") + (request.body.count(b"&") if is_a_form else 0) >= MAX_PARAMETERS:
         return Refusal(reason.BODY_UNAVAILABLE, "too many parameters", f"more than {MAX_PARAMETERS} parameters")
     if is_a_form and has_many_broken_escapes(request.body):
