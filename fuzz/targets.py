@@ -17,7 +17,9 @@ from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy
 from extauthz.domain.decision import Allow, Decision, Proof
-from extauthz.domain.jwt import ClaimHeader, JwtPlugin, KeySet, read_key
+from extauthz.domain.jwk import KeySet, read_key
+from extauthz.domain.jwt import ClaimHeader, JwtPlugin
+from extauthz.domain.key_source import KeySource
 from extauthz.domain.request import Network, Request, Stage
 from extauthz.domain.route import decoded_segments, path_fault
 from extauthz.wire.generated import ext_authz_pb2 as pb
@@ -101,7 +103,7 @@ def _read_back(primary: bytes, request: Request) -> None:
 def _token_api() -> Api:
     key = read_key({"kty": "oct", "k": base64.urlsafe_b64encode(_SECRET).decode()})
     claims = tuple(ClaimHeader(name, f"x-{name}") for name in ("sub", "roles", "n"))
-    plugin = JwtPlugin("login", KeySet((key,)), frozenset({"HS256", "HS384"}), claim_headers=claims)
+    plugin = JwtPlugin("login", KeySource.fixed(KeySet((key,))), frozenset({"HS256", "HS384"}), claim_headers=claims)
     policy = AuthPolicy((frozenset({AuthMethod.JWT}),))
     return Api(
         "web", ApiGroup("g", frozenset({"*"})), frozenset({"GET"}), "/", frozenset({Stage.RELEASE}),
