@@ -47,6 +47,18 @@ demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=
 test: check $(READY) $(SDKS) node-oidc ## everything: linters, types, contracts, then all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -p no:benchmark $(ARGS)
 
+fuzz: $(READY) ## atheris on every target; SECONDS_OF_FUZZING=300, what it finds stays in .fuzz/
+	$(BIN)/python -m fuzz --seconds $(or $(SECONDS_OF_FUZZING),300) $(ARGS)
+
+fuzz-quick: $(READY) ## the same for 20 seconds, as CI runs it
+	$(BIN)/python -m fuzz --seconds 20 --seed 1
+
+limits: $(READY) ## what the worst request of a stranger costs, the table of docs/limits.md
+	$(BIN)/python -m bench.worst
+
+soak: $(READY) ## an hour of steady load (SECONDS_OF_SOAK=3600): is memory flat, are file descriptors?
+	$(BIN)/python -m bench.soak --seconds $(or $(SECONDS_OF_SOAK),3600) $(ARGS)
+
 bench: $(READY) bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
 	$(BIN)/python -m bench $(ARGS)
 
@@ -96,6 +108,6 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
+	rm -rf $(VENV) .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help node-oidc setup demo test bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: help node-oidc setup demo test fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from extauthz.auth import appcode
-from extauthz.auth.parameters import is_form
+from extauthz.auth.parameters import has_many_broken_escapes, is_form
 from extauthz.auth.strict import strict_violation
 from extauthz.auth.string_to_sign import PRIMARY, SignedName, StringToSign, signed_names
 from extauthz.domain import reason
@@ -34,9 +34,13 @@ CREDENTIAL_HEADERS: Final = (
 _ONCE: Final = frozenset({*CREDENTIAL_HEADERS, "x-ca-stage", "content-md5", "content-type", "date"})
 _ALGORITHMS: Final = {b"": HMAC_SHA256, b"hmacsha256": HMAC_SHA256, b"hmacsha1": HMAC_SHA1}
 _MAX_TIMESTAMP_DIGITS: Final = 15
-MAX_PARAMETERS: Final = 10_000
-"""In query and form together. Sorting them takes two microseconds each, and nobody has proved anything by then: a
-megabyte of them would hold up every other check for half a second. Java servers have long refused more, too."""
+MAX_PARAMETERS: Final = 5_000
+"""In query and form together. Parsing and sorting them takes up to four microseconds each, and nobody has proved
+anything by then: a megabyte of them would hold up every other check for half a second. Java servers do the same."""
+MAX_FORM_BYTES: Final = 1024 * 1024
+"""Of a form in a body. Decoding a megabyte of escapes takes up to 20 ms, in which no other check is answered."""
+_MAX_ECHO_BYTES: Final = 8192
+"""Of the string to sign in the message of a mismatch: more than any answer shows, and not a megabyte of form."""
 # Somebody nobody knows: an unknown AppKey is checked against this secret, so that it costs what a known one costs.
 _STRANGER: Final = KeyPair(App("", disabled=True), "", os.urandom(32))
 
@@ -65,7 +69,9 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         return Refusal(reason.SIGNATURE_METHOD_REFUSED, "is not accepted", algorithm or "unknown algorithm")
     names = signed_names(headers.get("x-ca-signature-headers", b""))
     if names is None:
-        return Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", "a listed name cannot be a header name")
+        return Refusal(
+            reason.HEADER_INVALID, "X-Ca-Signature-Headers", "a listed name cannot be one, or the list is too long"
+        )
     refusal = _time_refusal(request, api, names, now_ms) or _body_refusal(request)
     if refusal:
         return refusal
@@ -78,7 +84,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if pair is None:
         return Refusal(reason.APP_KEY_UNKNOWN)
     if not reading:
-        echo = primary.decode("utf-8", "replace").replace("\n", "#")
+        echo = primary[:_MAX_ECHO_BYTES].decode("utf-8", "replace").replace("\n", "#")
         return Refusal(reason.SIGNATURE_MISMATCH, echo, f"app key of app {pair.app.id}")
 
     warning = strict_violation(request, names, string) if rules.strict is not Strictness.OFF else ""
@@ -137,8 +143,12 @@ def _time_refusal(request: Request, api: Api, names: Sequence[SignedName], now_m
 def _body_refusal(request: Request) -> Refusal | None:
     """A proof that covers the body needs the whole body; anything less is a refusal, never a pass."""
     is_a_form = is_form(request.headers.get("content-type", b""))
+    if is_a_form and len(request.body) > MAX_FORM_BYTES:
+        return Refusal(reason.BODY_UNAVAILABLE, "too large to verify", f"a form of more than {MAX_FORM_BYTES} bytes")
     if request.query.count("&") + (request.body.count(b"&") if is_a_form else 0) >= MAX_PARAMETERS:
         return Refusal(reason.BODY_UNAVAILABLE, "too many parameters", f"more than {MAX_PARAMETERS} parameters")
+    if is_a_form and has_many_broken_escapes(request.body):
+        return Refusal(reason.BODY_UNAVAILABLE, "too many broken escapes")
     if request.delivery is Delivery.WHOLE:
         return None
     if not is_a_form and not request.headers.get("content-md5"):

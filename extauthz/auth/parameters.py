@@ -1,8 +1,15 @@
 """Parameters as the signature scheme reads them: decoded, in order of arrival, from a query string or a form body."""
 
+import re
+from itertools import islice
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 Pair = tuple[bytes, bytes]
+_LONG: Final = 128
+MAX_BROKEN_ESCAPES: Final = 10_000
+"""Of a body that is a form; each takes longer than all else that a form can hold."""
+_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def parse_pairs(encoded: bytes) -> list[Pair]:
@@ -22,7 +29,24 @@ def parse_pairs(encoded: bytes) -> list[Pair]:
 
 
 def _decode(text: bytes) -> bytes:
-    return unquote_to_bytes(text.replace(b"+", b" "))
+    return decode_escapes(text.replace(b"+", b" "))
+
+
+def decode_escapes(text: bytes) -> bytes:
+    """Percent-decode; a broken escape stays as it is. The same as ``unquote_to_bytes``, at a bounded price."""
+    if len(text) < _LONG:
+        return unquote_to_bytes(text)
+    # unquote_to_bytes takes 90 ms for a megabyte of escapes. Nobody has proved anything yet, so long texts go by way
+    # of Python's own `\xHH`, which C code decodes.
+    spelled = b"\\x25".join(_BROKEN_ESCAPE.split(text.replace(b"\\", b"\\\\"))).replace(b"%", b"\\x")
+    return spelled.decode("unicode_escape").encode("latin-1")
+
+
+def has_many_broken_escapes(form: bytes) -> bool:
+    """Whether there are more than MAX_BROKEN_ESCAPES."""
+    if form.count(b"%") <= MAX_BROKEN_ESCAPES:
+        return False
+    return sum(1 for _ in islice(_BROKEN_ESCAPE.finditer(form), MAX_BROKEN_ESCAPES + 1)) > MAX_BROKEN_ESCAPES
 
 
 def is_form(content_type: bytes) -> bool:

@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
 
-from extauthz.auth.parameters import Pair, is_form, parse_pairs
+from extauthz.auth.parameters import Pair, decode_escapes, is_form, parse_pairs
 from extauthz.domain.request import Request
 
 PRIMARY: Final = "primary"
@@ -30,7 +29,10 @@ _NEVER_IN_BLOCK: Final = frozenset(
     {"x-ca-signature", "x-ca-signature-headers", "accept", "content-md5", "content-type", "date"}
 )
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CACHEABLE: Final = 1024
+_ASTRAL_FIRST: Final = bytes.maketrans(bytes.fromhex("eeeff0f1f2f3f4"), bytes.fromhex("f3f4eeeff0f1f2"))
+_CACHEABLE: Final = 512
+MAX_LISTED_BYTES: Final = 8192
+"""Of X-Ca-Signature-Headers. Every name costs a microsecond before anyone has proved anything."""
 
 
 class SignedName(NamedTuple):
@@ -45,8 +47,11 @@ def signed_names(listed: bytes) -> tuple[SignedName, ...] | None:
     """The names in X-Ca-Signature-Headers that form the header block, sorted by code point in the client's spelling.
 
     None when something in the list cannot be a header name. Such a "name" could hold a slash or a question mark, and
-    with it one captured string to sign could be cut into header lines and path in two ways.
+    with it one captured string to sign could be cut into header lines and path in two ways. None, too, when the list
+    is longer than MAX_LISTED_BYTES.
     """
+    if len(listed) > MAX_LISTED_BYTES:
+        return None
     # Clients send the same few lists over and over. Long ones stay out of the cache, which strangers can fill.
     return _signed_names_cached(listed) if len(listed) <= _CACHEABLE else _signed_names(listed)
 
@@ -59,7 +64,7 @@ def _signed_names(listed: bytes) -> tuple[SignedName, ...] | None:
     return tuple(name for name in names if name.lower not in _NEVER_IN_BLOCK)
 
 
-_signed_names_cached = lru_cache(maxsize=4096)(_signed_names)
+_signed_names_cached = lru_cache(maxsize=1024)(_signed_names)
 
 
 class StringToSign:
@@ -91,7 +96,7 @@ class StringToSign:
 
     def others(self) -> Iterator[tuple[str, bytes]]:
         """The other readings that differ from the primary one for this request, in order."""
-        decoded = unquote_to_bytes(self._path) if b"%" in self._path else self._path
+        decoded = decode_escapes(self._path) if b"%" in self._path else self._path
         shared = not {key for key, _ in self.form}.isdisjoint(key for key, _ in self.query)
         if decoded != self._path:
             yield DECODED_PATH, self._assemble(decoded, self.form, self.query)
@@ -115,5 +120,6 @@ def _sorted_keys(keys: dict[bytes, bytes]) -> list[bytes]:
 
 
 def _utf16_order(key: bytes) -> bytes:
-    # Java, JavaScript and .NET compare UTF-16 units, which puts astral characters before U+E000.
-    return key.decode("utf-8", "surrogateescape").encode("utf-16-be", "surrogatepass")
+    # Java, JavaScript and .NET compare UTF-16 units, which puts astral characters (UTF-8 from 0xF0 on) before U+E000
+    # (0xEE and 0xEF); all else sorts in UTF-8 as it does in UTF-16. Decoding a megabyte that is no UTF-8 takes 140 ms.
+    return key.translate(_ASTRAL_FIRST)

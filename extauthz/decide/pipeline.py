@@ -23,6 +23,10 @@ from extauthz.domain.snapshot import Snapshot
 API_KEY: Final = "extauthz.api"
 STAGE_KEY: Final = "extauthz.stage"
 VPC_ID_KEY: Final = "extauthz.vpc_id"
+MAX_URL_LENGTH: Final = 65_536
+"""Characters of path and query, which are read before anyone has proved anything. Envoy's own default is below it."""
+MAX_HOST_LENGTH: Final = 255
+"""RFC 1035, section 2.3.4; answers that name the host are cached."""
 _STAGES: Final = {stage.value.encode(): stage for stage in Stage}
 _NOBODY: Final = frozenset[AuthMethod]()
 _ANONYMOUS_PROOF: Final = Proof(AuthMethod.NONE)
@@ -74,6 +78,10 @@ def _deny(refusal: Refusal, about: Subject) -> Deny:
 
 def _find_api(request: Request, snapshot: Snapshot) -> Api | Refusal:
     """The API that Envoy's route names, or that our own matcher finds. Where both speak they must agree."""
+    if len(request.path) + len(request.query) > MAX_URL_LENGTH:
+        return Refusal(reason.URL_TOO_LARGE)
+    if len(request.host) > MAX_HOST_LENGTH:
+        return Refusal(reason.HOST_INVALID, "too long")
     fault = path_fault(request.path)
     if fault:
         return Refusal(reason.PATH_INVALID, fault, "the path has an ambiguous spelling")

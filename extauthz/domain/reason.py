@@ -93,6 +93,13 @@ REQUEST_INVALID = _reason(
     _INVALID,
     "Envoy sent a check without an HTTP request, or one that cannot be parsed: is the filter an HTTP filter?",
 )
+URL_TOO_LARGE = _reason(
+    "url_too_large",
+    ("I413UL", 413, "Request URL too Large"),
+    (413, "Request URL too Large"),
+    _INVALID,
+    "Path and query together are longer than 64 KiB: what is that long belongs into a body.",
+)
 PATH_INVALID = _reason(
     "path_invalid",
     ("I400PA", 400, "Invalid Request Path `{fact}`"),

@@ -13,6 +13,8 @@ LOOK_ANYWAY_MS: Final = 2000
 """How often files are looked at without any event: network mounts send none, and a replaced folder ends them."""
 _DEBOUNCE_MS: Final = 400
 _log: Final = logging.getLogger("extauthz")
+# It tells of every change in a folder: ten lines a second where the decision log lies beside the configuration.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 _Marks = dict[Path, tuple[int, int, int] | None]
 

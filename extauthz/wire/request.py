@@ -58,15 +58,11 @@ def read_headers(http: pb.AttributeContext.HttpRequest) -> tuple[dict[str, bytes
     headers = {header.key: header.raw_value or header.value.encode() for header in raw}
     if len(headers) == len(raw):
         return headers, _NOTHING
-    joined: dict[str, bytes] = {}
-    repeated = set()
+    values: dict[str, list[bytes]] = {}
     for header in raw:
-        name, value = header.key, header.raw_value or header.value.encode()
-        if name in joined:
-            repeated.add(name)
-            value = joined[name] + b"," + value
-        joined[name] = value
-    return joined, frozenset(repeated)
+        values.setdefault(header.key, []).append(header.raw_value or header.value.encode())
+    joined = {name: b",".join(several) for name, several in values.items()}
+    return joined, frozenset(name for name, several in values.items() if len(several) > 1)
 
 
 def canonical_host(host: str) -> str:

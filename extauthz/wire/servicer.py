@@ -26,6 +26,8 @@ from extauthz.wire.response import Responder
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 CHECK_PATH: Final = f"/{SERVICE}/Check"
 
+MAX_HEADERS: Final = 1000
+"""Of one request; Envoy's default is 100. Each costs a third of a microsecond to read."""
 _STAND_IN: Final = str(uuid.uuid4()).upper()
 _UUID4_MASK: Final = (0xF << 76) | (0x3 << 62)
 _UUID4_BITS: Final = (0x4 << 76) | (0x2 << 62)
@@ -107,8 +109,11 @@ class Servicer:
             message = pb.CheckRequest.FromString(payload)
         except DecodeError:
             return Deny(reason.REQUEST_INVALID, Subject(), "not a CheckRequest")
-        if not message.attributes.request.HasField("http"):
+        asked = message.attributes.request
+        if not asked.HasField("http"):
             return Deny(reason.REQUEST_INVALID, Subject(), "no HTTP request")
+        if len(asked.http.header_map.headers) > MAX_HEADERS or len(asked.http.headers) > MAX_HEADERS:
+            return Deny(reason.REQUEST_INVALID, Subject(), "too many headers")
         snapshot = check.current.snapshot
         check.request = request = read_request(message, binding, snapshot.settings)
         now_ms = self._now_ms()

@@ -103,6 +103,7 @@ def test_a_watched_file_is_reloaded_when_it_is_replaced_and_a_secret_file_when_i
     (folder / "secrets" / "code").write_text("a-third-code-0001\n")
     eventually(lambda: status_of(caller.check("/coded", {"authorization": "APPCODE a-third-code-0001"})) == 200)
     assert running.metric('extauthz_reloads_total{result="success"}') == 2, "the log in the same folder is no reason"
+    assert "change detected" not in running.log, "a line about each line of the decision log"
 
 
 def test_a_swapped_symbolic_link_as_kubernetes_mounts_it_is_seen(config, serve, call, tmp_path):

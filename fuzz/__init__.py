@@ -1,0 +1,1 @@
+"""Fuzzing: what strangers can send, against what must hold whatever they send. ``make fuzz``, docs/fuzzing.md."""

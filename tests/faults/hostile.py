@@ -1,0 +1,116 @@
+"""A hostile peer at a gRPC port, in a process of its own: ``python -m tests.faults.hostile KIND PORT SECONDS``."""
+
+import contextlib
+import random
+import socket
+import struct
+import sys
+import time
+
+import grpc
+import hpack
+
+from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.servicer import CHECK_PATH
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
+END_STREAM, END_HEADERS = 1, 4
+CANCEL = struct.pack(">I", 8)
+STREAMS = 2_000
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def call_headers() -> bytes:
+    fields = [
+        (":method", "POST"), (":scheme", "http"), (":path", CHECK_PATH), (":authority", "x"), ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    ]  # fmt: skip
+    # Sensitive fields are never indexed, so the same bytes are right on every stream.
+    return hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(*field) for field in fields])
+
+
+def connect(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=2)
+    connection.settimeout(2)
+    return connection
+
+
+def half_open(port: int, end_s: float) -> int:
+    """300 connections that say nothing, or begin to speak and fall silent."""
+    beginnings = [b"", PREFACE[:9], PREFACE, PREFACE + frame(SETTINGS, 0, 0) + frame(HEADERS, 0, 1, b"\x82")[:-1]]
+    open_ones = []
+    for number in range(300):
+        with contextlib.suppress(OSError):
+            connection = connect(port)
+            connection.sendall(beginnings[number % len(beginnings)])
+            open_ones.append(connection)
+    time.sleep(max(0.0, end_s - time.monotonic()))
+    return len(open_ones)
+
+
+def abandoned_streams(port: int, end_s: float) -> int:
+    """Thousands of streams within the time: half are cancelled at once, half are left open without a body."""
+    headers, opened, begun = call_headers(), 0, time.monotonic()
+    seconds = end_s - begun
+    while opened < STREAMS and time.monotonic() < end_s:
+        with contextlib.suppress(OSError), connect(port) as connection:
+            connection.sendall(PREFACE + frame(SETTINGS, 0, 0))
+            connection.setblocking(False)
+            for number in range(100):
+                stream = 2 * number + 1
+                data = frame(HEADERS, END_HEADERS, stream, headers)
+                connection.send(data + (frame(RST_STREAM, 0, stream, CANCEL) if number % 2 else b""))
+                opened += 1
+            with contextlib.suppress(BlockingIOError):
+                connection.recv(65536)
+            time.sleep(max(0.0, begun + opened * seconds / STREAMS - time.monotonic()))
+    return opened
+
+
+def garbage(port: int, end_s: float) -> int:
+    """Bytes of no protocol, frames of no sense, and calls whose payload is no CheckRequest."""
+    dice, sent = random.Random(1), 0
+    headers = call_headers()
+    while time.monotonic() < end_s:
+        noise = dice.randbytes(512)
+        frames = b"".join(
+            frame(dice.randrange(12), dice.randrange(256), dice.randrange(9), noise[:40]) for _ in "12345"
+        )
+        message = b"\x00" + struct.pack(">I", len(noise)) + noise
+        call = frame(HEADERS, END_HEADERS, 1, headers) + frame(DATA, END_STREAM, 1, message)
+        start = PREFACE + frame(SETTINGS, 0, 0)
+        for data in (noise, PREFACE + noise, start + frames, start + call):
+            with contextlib.suppress(OSError), connect(port) as connection:
+                connection.sendall(data)
+                sent += 1
+        time.sleep(0.005)
+    return sent
+
+
+def large_bodies(port: int, end_s: float) -> int:
+    """One 8 MiB question after the other, a form of escapes with a signature, the dearest there is."""
+    message = pb.CheckRequest()
+    http = message.attributes.request.http
+    http.id, http.method, http.path, http.host = "1", "POST", "/signed", "api.test"
+    form = "application/x-www-form-urlencoded"
+    http.headers.update({"x-ca-key": "test-key-0001", "x-ca-signature": "?", "content-type": form})
+    http.raw_body = b"%41" * (8 * 1024 * 1024 // 3 - 200)
+    payload, sent = message.SerializeToString(), 0
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        check = channel.unary_unary(CHECK_PATH)
+        while time.monotonic() < end_s:
+            with contextlib.suppress(grpc.RpcError):
+                check(payload, timeout=5)
+                sent += 1
+            time.sleep(0.1)
+    return sent
+
+
+KINDS = {one.__name__: one for one in (half_open, abandoned_streams, garbage, large_bodies)}
+
+if __name__ == "__main__":
+    sys.stdout.write(str(KINDS[sys.argv[1]](int(sys.argv[2]), time.monotonic() + float(sys.argv[3]))))
