@@ -69,9 +69,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         return Refusal(reason.SIGNATURE_METHOD_REFUSED, "is not accepted", algorithm or "unknown algorithm")
     names = signed_names(headers.get("x-ca-signature-headers", b""))
     if names is None:
-        return Refusal(
-            reason.HEADER_INVALID, "X-Ca-Signature-Headers", "a listed name cannot be one, or the list is too long"
-        )
+        return Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", "a name in it is none, or it is too long")
     refusal = _time_refusal(request, api, names, now_ms) or _body_refusal(request)
     if refusal:
         return refusal

@@ -47,7 +47,7 @@ def changed(sent, **headers):
         (changed(signed(), x_ca_signature_method=b"HmacMD5"),
          Refusal(reason.SIGNATURE_METHOD_REFUSED, "is not accepted", "unknown algorithm")),
         (changed(signed(), x_ca_signature_headers=b"a b"),
-         Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", "a listed name cannot be a header name")),
+         Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", "a name in it is none, or it is too long")),
         (changed(signed(), x_ca_timestamp=b"%d" % (NOW_MS - 900_001)),
          Refusal(reason.TIMESTAMP_EXPIRED, "", "our clock is 900001 ms ahead of the timestamp")),
         (changed(signed(), x_ca_timestamp=b"%d" % (NOW_MS + 900_001)),
@@ -124,17 +124,17 @@ def test_a_timestamp_of_fifteen_digits_is_late_and_one_of_sixteen_is_no_timestam
     assert verify(changed(signed(), x_ca_timestamp=b"9" * 16)) == Refusal(reason.TIMESTAMP_INVALID)
 
 
-MANY = Refusal(reason.BODY_UNAVAILABLE, "too many parameters", "more than 10000 parameters")
+MANY = Refusal(reason.BODY_UNAVAILABLE, "too many parameters", "more than 5000 parameters")
 
 
 @pytest.mark.parametrize(
     ("in_query", "in_body", "content_type", "refused"),
-    [(10_000, 0, FORM, False), (10_001, 0, FORM, True),
-     (10_000, 0, "text/plain", False), (10_001, 0, "text/plain", True),
-     (0, 10_000, FORM, False), (0, 10_001, FORM, True), (5_000, 5_000, FORM, False), (5_001, 5_001, FORM, True),
-     (0, 10_001, "application/json", False)],
+    [(5_000, 0, FORM, False), (5_001, 0, FORM, True),
+     (5_000, 0, "text/plain", False), (5_001, 0, "text/plain", True),
+     (0, 5_000, FORM, False), (0, 5_001, FORM, True), (2_500, 2_500, FORM, False), (2_501, 2_501, FORM, True),
+     (0, 5_001, "application/json", False)],
 )  # fmt: skip
-def test_ten_thousand_parameters_are_the_most_that_are_sorted_for_a_stranger(in_query, in_body, content_type, refused):
+def test_five_thousand_parameters_are_the_most_that_are_sorted_for_a_stranger(in_query, in_body, content_type, refused):
     query, body = ("&".join(["a=1"] * many) for many in (in_query, in_body))
     outcome = verify(signed("POST", f"/?{query}", {"Content-Type": content_type}, body.encode()))
     assert outcome == MANY if refused else isinstance(outcome, Proof)

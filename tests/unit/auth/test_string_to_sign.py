@@ -28,16 +28,16 @@ def test_a_request_is_read_in_no_more_ways_than_differ(target, body, others):
 
 
 def test_keys_that_are_no_text_have_their_place_in_the_order_too():
-    """A byte that is no UTF-8 counts as a lone surrogate, so that no query is a reason to fail."""
+    """Bytes that are no UTF-8 sort as they are, without being decoded, so that no query is a reason to fail."""
     query = "%EF%BC%A1=full&%FF=byte&%F0%9F%98%80=astral&%ED%A0%80=half&%E4%B8%AD=han&a=1"
     string = StringToSign(request(target=f"/?{query}"), ()).primary()
     pairs = string.partition(b"?")[2].split(b"&")
-    assert [pair.partition(b"=")[2] for pair in pairs] == [b"1", b"han", b"astral", b"half", b"byte", b"full"]
+    assert [pair.partition(b"=")[2] for pair in pairs] == [b"1", b"han", b"half", b"astral", b"full", b"byte"]
 
 
 def test_a_long_list_of_names_is_read_like_a_short_one_and_is_not_kept():
     """Strangers choose the lists, so what is kept of them is bounded in number and in length."""
-    longest = b"x-" + b"a" * 1022
+    longest = b"x-" + b"a" * 510
     for listed, kept in (longest, 1), (longest + b"a", 1), (b"x-a", 2):
         assert signed_names(listed) == ((listed + b":", listed.decode()),)
         assert string_to_sign._signed_names_cached.cache_info().currsize == kept
