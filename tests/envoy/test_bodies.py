@@ -122,7 +122,7 @@ def test_content_md5_twice_is_refused(gateway: Gateway):
 
 def test_a_form_of_countless_parameters_is_refused_before_it_is_sorted(gateway: Gateway):
     """Anybody can send one; half a second of sorting would hold up every other caller."""
-    fits = "&".join(f"k{number:05d}" for number in range(10_000))
+    fits = "&".join(f"k{number:05d}" for number in range(5_000))
     for form, status in ((fits, 200), (fits + "&one-more", 400), ("&".join("abcd" * 60_000), 400)):
         answer = gateway.signed("POST", "/notes", content_type=FORM_TYPE, resource=f"/notes?{form}", body=form.encode())
         assert answer.status == status
