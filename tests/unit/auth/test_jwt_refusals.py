@@ -4,12 +4,15 @@ import math
 from typing import Any
 
 import pytest
+from jwt.exceptions import InvalidKeyError
 
 from extauthz.auth import jwt
 from extauthz.auth.jwt_claims import valid_between
 from extauthz.domain import reason
 from extauthz.domain.decision import Proof, Refusal
+from extauthz.domain.jwk import KeySet, VerificationKey
 from extauthz.domain.jwt import ClaimHeader, JwtPlugin
+from extauthz.domain.key_source import KeySource
 from extauthz.domain.snapshot import Snapshot
 from tests.unit.auth.one_api import EC_KEY, NOW_S, RSA_KEY, api, key_set, plugin, request, token
 from tests.unit.building import snapshot
@@ -47,6 +50,8 @@ def outcome(claims: dict[str, Any] | None = None, now_ms: int = NOW_S * 1000, **
         ({"name": "a\nb"}, {"claim_headers": (ClaimHeader("name", "x-name"),)},
          Refusal(INVALID, "claim name does not fit in a header")),
         ({}, {"prevent_jti_replay": True}, Refusal(reason.JTI_REQUIRED)),
+        ({"jti": ""}, {"prevent_jti_replay": True}, Refusal(reason.JTI_REQUIRED)),
+        ({"jti": 5}, {"prevent_jti_replay": True}, Refusal(reason.JTI_REQUIRED)),
     ],
 )  # fmt: skip
 def test_a_caller_is_told_which_claim_was_not_accepted(claims, settings, refusal):
@@ -183,3 +188,31 @@ def test_a_second_counts_as_one_until_it_is_over():
     assert isinstance(outcome({"exp": NOW_S + 600}, late), Proof)
     assert isinstance(verify(request("", envoy_claims={"p": HOLDING}.get), late, envoy_payload="p"), Proof)
     assert outcome({"exp": NOW_S + 600}, late + 1).reason is reason.JWT_EXPIRED
+
+
+class _Stumbling:
+    """An algorithm, and a key that has it, whose library gives up instead of answering."""
+
+    def __init__(self, error: Exception) -> None:
+        self.key = None
+        self._error = error
+
+    @property
+    def Algorithm(self) -> "_Stumbling":  # noqa: N802  as PyJWK names it
+        return self
+
+    def verify(self, *given: Any) -> bool:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), InvalidKeyError("odd")])
+def test_a_signature_that_the_library_stumbles_over_is_refused(error):
+    stumbling = KeySource.fixed(KeySet((VerificationKey(None, {"RS256": _Stumbling(error)}),)))
+    chosen = JwtPlugin("p", stumbling, frozenset({"RS256"}))
+    refused = jwt.authenticate(request(token()), api(chosen), KNOWN, NOW_S * 1000)
+    assert refused == Refusal(INVALID, "signature does not match")
+
+
+def test_a_claim_that_is_absent_keeps_no_later_one_from_its_header():
+    headers = (ClaimHeader("absent", "x-absent"), ClaimHeader("name", "x-name"))
+    assert outcome({"name": "Alice"}, claim_headers=headers).claim_headers == (("x-name", "Alice"),)
