@@ -1,15 +1,16 @@
 """pygrpc-native: HTTP/2 in Rust outside the GIL, calls handed over in batches to one thread of ours.
 
-Backpressure by batches: each batch takes all that is queued, so what waits for the next one arrived while this one was
-in work. At most ``in_flight_limit`` checks of a batch are started; the rest are refused, before the others are begun.
-So no check waits longer than one batch takes, some tens of milliseconds, and none is started after Envoy's deadline
-unless the whole process stood still. Asking the library for each call's deadline would cost 3 microseconds a check.
+Backpressure: after every few checks the thread takes in whatever has arrived, so that its own queue is the only one.
+At most ``in_flight_limit`` checks wait. Past that the oldest are refused at once, and until the queue is empty again
+the newest are answered first, since Envoy surely waits for them still, and those that waited for ``PATIENCE_S`` are
+refused as well. Asking the library for each call's deadline would cost 3 microseconds a check.
 """
 
 import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Final
 
@@ -24,12 +25,18 @@ _BATCH: Final = 8192
 _TOGETHER: Final = 16
 """Answers that are handed over together: each hand-over wakes the library's thread, which on one core costs as much
 as half a check. An idle service has groups of one; in a busy one the first of a group waits below a millisecond."""
+_GROUPS: Final = 4
+"""Groups that are answered before we look what else has arrived: looking takes as long as a tenth of a check."""
+PATIENCE_S: Final = 0.1
+"""Under overload a check that waited for so long is refused: half the time that Envoy waits by default."""
 _HEALTH: Final = 1
 _NOT_FOUND: Final = 5
 _log: Final = logging.getLogger("extauthz")
 
 _Call = tuple[int, bytes]
 """Call id and payload."""
+_Waiting = tuple[float, int, bytes]
+"""When it came (seconds, monotonic), call id and payload."""
 
 
 class NativeTransport:
@@ -52,9 +59,11 @@ class NativeTransport:
         self._servicer = servicer
         self._traced = traced
         self._metadata: dict[int, Metadata] = {}
-        """Of the calls of one batch, by call id; only with tracing."""
+        """Of the calls that wait, by call id; only with tracing."""
         self._health = health
         self._limit = in_flight_limit
+        self._waiting: deque[_Waiting] = deque()
+        self._newest_first = False
         self._working = 0
         self._begun = 0  # answers that wait: written by our thread alone ...
         self._ended = 0  # ... and by the event loop alone, so that no lock is needed
@@ -70,7 +79,7 @@ class NativeTransport:
 
     @property
     def in_flight(self) -> int:
-        return self._working + self._begun - self._ended
+        return len(self._waiting) + self._working + self._begun - self._ended
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -90,48 +99,62 @@ class NativeTransport:
 
     def _answer_batches(self) -> None:
         receive = self._front.recv_batch if self._traced is None else self._receive_with_metadata
-        while (events := receive(_BATCH)) is not None:
-            self._last_batch_s = time.monotonic()
+        while (events := receive(_BATCH, 0 if self._waiting else None)) is not None:
+            now_s = time.monotonic()
+            if events:
+                self._last_batch_s = now_s
             try:
-                self._answer_batch(events)
+                self._take_in(events, now_s)
+                self._refuse_what_is_too_much(now_s)
+                for _ in range(_GROUPS):
+                    self._answer_group()
             except Exception as error:
                 _log.error("a batch of checks failed: %s", describe(error))
             self._working = 0
 
-    def _receive_with_metadata(self, most: int) -> list[Any] | None:
-        events = self._front.recv_batch_details(most)
+    def _receive_with_metadata(self, most: int, timeout_ms: int | None) -> list[Any] | None:
+        events = self._front.recv_batch_details(most, timeout_ms)
         if events is None:
             return None
-        self._metadata = {event[1]: event[5][0] for event in events if event[5] is not None}
+        self._metadata |= {event[1]: event[5][0] for event in events if event[5] is not None and event[2] != _HEALTH}
         return [event[:5] for event in events]
 
-    def _answer_batch(self, events: list[Any]) -> None:
-        checks: list[_Call] = []
+    def _take_in(self, events: list[Any], now_s: float) -> None:
         for _kind, call_id, method_id, payload, _client in events:
             if method_id == _HEALTH:
                 self._answer_health(call_id, payload)
             elif payload is not None:  # else the call was cancelled
-                checks.append((call_id, payload))
-        room = max(0, self._limit - (self._begun - self._ended))
-        self._working = min(len(checks), room)
-        if len(checks) > room:
-            for call_id, _ in checks[room:]:
-                self._front.respond(call_id, self._servicer.refuse(reason.OVERLOADED))
-            del checks[room:]
-        for begin in range(0, len(checks), _TOGETHER):
-            self._answer_group(checks[begin : begin + _TOGETHER])
+                self._waiting.append((now_s, call_id, payload))
 
-    def _answer_group(self, checks: list[_Call]) -> None:
+    def _refuse_what_is_too_much(self, now_s: float) -> None:
+        waiting, room = self._waiting, max(0, self._limit - (self._begun - self._ended))
+        self._newest_first = self._newest_first or len(waiting) > room
+        while len(waiting) > room or (self._newest_first and waiting and waiting[0][0] + PATIENCE_S < now_s):
+            _, call_id, _ = waiting.popleft()
+            self._metadata.pop(call_id, None)
+            self._front.respond(call_id, self._servicer.refuse(reason.OVERLOADED))
+
+    def _next_group(self) -> list[_Waiting]:
+        waiting = self._waiting
+        take = waiting.pop if self._newest_first else waiting.popleft
+        group = [take() for _ in range(min(_TOGETHER, len(waiting)))]
+        if not waiting:
+            self._newest_first = False
+        return group
+
+    def _answer_group(self) -> None:
         check, binding, traced = self._servicer.check, self._binding, self._traced
+        group = self._next_group()
+        self._working = len(group)
         answers: list[_Call] = []
-        for call_id, payload in checks:
+        for _, call_id, payload in group:
             if len(payload) > MAX_MESSAGE_BYTES:
                 answers.append((call_id, self._servicer.refuse(reason.REQUEST_INVALID)))
                 continue
             if traced is None:
                 answer = check(payload, binding)
             else:
-                answer = traced.check(payload, binding, self._metadata.get(call_id, ()))
+                answer = traced.check(payload, binding, self._metadata.pop(call_id, ()))
             if isinstance(answer, bytes):
                 answers.append((call_id, answer))
             else:
