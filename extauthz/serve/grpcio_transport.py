@@ -21,6 +21,9 @@ _OPTIONS: Final = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
 )
 
+LEAST_LEFT_S: Final = 0.005
+"""A check with less time left is not begun: its answer would come too late, and the refusal just in time."""
+
 
 class GrpcioTransport:
     """Answers on the event loop, one coroutine a call."""
@@ -72,7 +75,7 @@ class GrpcioTransport:
         if len(payload) > MAX_MESSAGE_BYTES:
             return self._servicer.refuse(reason.REQUEST_INVALID)
         left_s = context.time_remaining()
-        if self.in_flight >= self._limit or (left_s is not None and left_s <= 0):
+        if self.in_flight >= self._limit or (left_s is not None and left_s < LEAST_LEFT_S):
             return self._servicer.refuse(reason.OVERLOADED)
         if self._traced is None:
             answer = self._servicer.check(payload, self._binding)

@@ -25,8 +25,9 @@ _BATCH: Final = 8192
 _TOGETHER: Final = 16
 """Answers that are handed over together: each hand-over wakes the library's thread, which on one core costs as much
 as half a check. An idle service has groups of one; in a busy one the first of a group waits below a millisecond."""
-_GROUPS: Final = 4
-"""Groups that are answered before we look what else has arrived: looking takes as long as a tenth of a check."""
+_GROUPS: Final = 8
+"""Groups that are answered before we look what else has arrived. Looking is cheap, but refusals that are handed over
+together cost less: at twice the peak 2 groups served 0.73 of it, 4 groups 0.80, 16 groups 0.85 but with more delay."""
 PATIENCE_S: Final = 0.1
 """Under overload a check that waited for so long is refused: half the time that Envoy waits by default."""
 _HEALTH: Final = 1
