@@ -23,7 +23,6 @@ _UNSENT_BYTES: Final = 262_144
 """So much may wait for the server to read it; what is due beyond that waits as well, and its deadline runs."""
 _STREAMS_AT_FIRST: Final = 100
 """Checks on a connection before the server has said how many it takes."""
-_FEWEST: Final = 100
 
 
 @dataclass(slots=True)
@@ -73,11 +72,12 @@ def flood(
     for peer in peers:
         for size, latencies in peer.tally.latencies_us.items():
             (decided if judge(peer.tally.samples[size]) else refused).extend(latencies)
-    if len(decided) < _FEWEST:
-        raise NoResult(f"overload: {len(decided)} decisions, {len(refused)} refusals: too few to say anything")
-    span_s, answered = seconds - WARM_UP_S, len(decided) + len(refused)
-    shown = summarize(len(decided) / span_s, used / answered * 1e6, used / elapsed, sorted(decided))
     refused.sort()
+    span_s, answered = seconds - WARM_UP_S, len(decided) + len(refused)
+    if not answered:
+        raise NoResult("overload: no answer at all")
+    latencies_us = sorted(decided) or [round(DEADLINE_S * 1e6)]
+    shown = summarize(len(decided) / span_s, used / answered * 1e6, used / elapsed, latencies_us)
     apart = {
         "offered": rate,
         "refused": len(refused) / span_s,
