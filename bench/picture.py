@@ -5,13 +5,13 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from bench.lanes import Result
-from bench.scenarios import AT_A_RATE, UNDER_OVERLOAD
+from bench.scenarios import AT_A_RATE, NATIVE, UNDER_OVERLOAD
 
 _WIDTH: Final = 760
 _LEFT: Final = 190
 _ROW: Final = 26
 _BAR: Final = 16
-_FULL: Final = 380
+_FULL: Final = 370
 """Pixels of 100 percent."""
 _INK, _QUIET, _RULE = "#1f2933", "#66727f", "#d5dae0"
 _OURS, _BESIDE, _REFUSED, _LOST = "#2f6fab", "#b9c6d3", "#e0a030", "#c0392b"
@@ -80,25 +80,25 @@ def _methods(page: _Page, results: Mapping[str, Result]) -> None:
     chosen = [
         (result, results[result.lane.baseline])
         for result in results.values()
-        if result.lane.group == "native" and result.lane.baseline.startswith("constant_")
+        if result.lane.group == NATIVE and result.lane.baseline.startswith("constant_")
     ]
     if not chosen:
         return
     page.heading(
         "Checks a second on one core",
-        "transport native; 100 %: the same transport answers every check with the same bytes and decides nothing",
+        "transport native; 100%: the same transport answers every check with the same bytes and decides nothing",
     )
     top = page.y - 4
     most = max(other.median("rate") for _, other in chosen)
-    page.row("the constant answer", [(_FULL, _BESIDE)], f"100 %   {most:,.0f} a second")
+    page.row("the constant answer", [(_FULL, _BESIDE)], f"100% · {most:,.0f} a second")
     for result, other in chosen:
         share = result.share_of(other)
-        page.row(result.lane.words, [(share * _FULL, _OURS)], f"{share:.0%}   {result.median('rate'):,.0f} a second")
+        page.row(result.lane.words, [(share * _FULL, _OURS)], f"{share:.0%} · {result.median('rate'):,.0f} a second")
     grpc = results.get("constant_digest_get_grpcio")
     if grpc is not None:
         rate = grpc.median("rate")
         page.row(
-            "grpc.aio, constant answer", [(rate / most * _FULL, _BESIDE)], f"{rate / most:.0%}   {rate:,.0f} a second"
+            "grpc.aio, constant answer", [(rate / most * _FULL, _BESIDE)], f"{rate / most:.0%} · {rate:,.0f} a second"
         )
     page.rule(_LEFT + _FULL, top)
 
@@ -114,7 +114,7 @@ def _latency(page: _Page, chosen: list[Result]) -> None:
     for result in chosen:
         p50, p99 = result.median("p50_us"), result.median("p99_us")
         widths = [(p50 / longest * _FULL, _OURS), ((p99 - p50) / longest * _FULL, _BESIDE)]
-        page.row(result.lane.words, widths, f"{p50 / 1000:.2f}   p99 {p99 / 1000:.2f}")
+        page.row(result.lane.words, widths, f"{p50 / 1000:.2f} · p99 {p99 / 1000:.2f}")
 
 
 def _overload(page: _Page, results: Mapping[str, Result]) -> None:
@@ -123,7 +123,7 @@ def _overload(page: _Page, results: Mapping[str, Result]) -> None:
         return
     page.heading(
         "Twice as many checks as can be answered",
-        "100 %: the peak of the transport; blue: decided, yellow: refused with 503, red: no answer before the deadline",
+        "100%: the peak of the transport; blue: decided, yellow: refused with 503, red: no answer before the deadline",
     )
     top = page.y - 4
     half = _FULL / 2
@@ -132,5 +132,5 @@ def _overload(page: _Page, results: Mapping[str, Result]) -> None:
         parts = (result.median("rate"), _OURS), (result.apart("refused"), _REFUSED), (result.apart("nothing"), _LOST)
         widths = [(rate / peak * half, fill) for rate, fill in parts if rate]
         share = result.share_of(results[result.lane.baseline])
-        page.row(result.lane.words, widths, f"{share:.0%}   p99 {result.median('p99_us') / 1000:.0f} ms")
+        page.row(result.lane.words, widths, f"{share:.0%} · p99 {result.median('p99_us') / 1000:.0f} ms")
     page.rule(_LEFT + half, top)

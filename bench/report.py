@@ -11,6 +11,7 @@ from string import Template
 from typing import Any, Final
 
 from bench import picture, tables
+from bench.flood import DEADLINE_S
 from bench.lanes import Result
 from bench.load import CONNECTIONS, PAGES, STREAMS
 from bench.scenarios import AT_A_RATE, UNDER_OVERLOAD
@@ -48,9 +49,10 @@ class Report:
         idle = {name: share for name, share in busy.items() if share < _IDLE}
         if idle:
             self.notes.append(
-                f"In {len(idle)} of the {len(busy)} lanes beside, the server used only {min(idle.values()):.2f} to "
-                f"{max(idle.values()):.2f} of its core: the load generator or another party on the machine was the "
-                f"limit. Shares of these by throughput flatter; read the share by CPU: {', '.join(idle)}."
+                f"In {len(idle)} of the {len(busy)} lanes that others are a share of, the server used only "
+                f"{min(idle.values()):.2f} to {max(idle.values()):.2f} of its core: the load generator or another "
+                "party on the machine was the limit. Shares of these by throughput flatter; read the share by CPU: "
+                f"{', '.join(f'`{name}`' for name in idle)}."
             )
         for name, result in self.results.items():
             if (
@@ -127,7 +129,9 @@ class Report:
 
 def _reading() -> str:
     text = Template((Path(__file__).parent / "reading.md").read_text())
-    return text.substitute(in_flight=CONNECTIONS * STREAMS, pages=PAGES)
+    return text.substitute(
+        in_flight=CONNECTIONS * STREAMS, pages=PAGES, connections=CONNECTIONS, deadline=f"{DEADLINE_S * 1000:.0f}"
+    )
 
 
 def machine() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bench.world import HOST, SMALL, World
 from extauthz.domain.snapshot import Snapshot
 from extauthz.wire.servicer import Servicer
 
+NATIVE: Final = "transport native"
 AT_A_RATE: Final = "at a fixed rate"
 UNDER_OVERLOAD: Final = "under twice the peak"
 _OVERLOAD: Final = 2
@@ -74,7 +75,9 @@ def method_lanes(
     bench: Bench, transport: str, ours: Server, constant: Server, methods: tuple[str, ...], header_map: bool = True
 ) -> Iterator[Lane]:
     """Each method beside the constant answer to the very same request, on one transport."""
-    suffix, group = ("", transport) if header_map else ("_headers", f"{transport}, headers as a map of text")
+    suffix, group = "", f"transport {transport}"
+    if not header_map:
+        suffix, group = "_headers", f"{group}, headers as a map of text"
     for method in methods:
         facts = {"transport": transport, "method": method, "header_map": header_map, "apps": SMALL, "apis": SMALL}
         baseline = f"constant_{method}_{transport}{suffix}"
@@ -88,7 +91,7 @@ def method_lanes(
 
 
 def variant_lane(
-    bench: Bench, name: str, server: Server, baseline: str, method: str, words: str, group: str = "native", **facts: Any
+    bench: Bench, name: str, server: Server, baseline: str, method: str, words: str, group: str = NATIVE, **facts: Any
 ) -> Lane:
     """One method against a service that is set up in another way."""
     about = {"transport": "native", "method": method, "header_map": True, "apps": SMALL, "apis": SMALL, **facts}

@@ -15,8 +15,9 @@ def one_check(values: Mapping[str, float]) -> list[str]:
     for lane in LANES:
         us, counted = values.get(f"servicer_{lane}_us"), values.get(f"instructions_{lane}")
         if us is not None:
-            rows.append([_LANE_WORDS[lane], f"{us:.1f}", f"{counted:,.0f}" if counted else "not counted"])
-    return _table(["method", "microseconds", "instructions"], rows)
+            rows.append([_LANE_WORDS[lane], f"{us:.1f}", *([f"{counted:,.0f}"] if counted else [])])
+    counted_any = any(len(row) > 2 for row in rows)
+    return _table(["method", "microseconds", *(["instructions"] if counted_any else [])], rows)
 
 
 def closed_loop(chosen: Mapping[str, Result], every: Mapping[str, Result]) -> list[str]:
