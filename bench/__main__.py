@@ -52,7 +52,7 @@ def main() -> int:
         require("h2load", "wrk", "taskset")
         with Servers(World(), folder) as servers:
             bench = Bench.open(servers, options.seconds or (1.0 if options.quick else 1.5))
-            _measure(bench, report, options.turns or (4 if options.quick else 5), options.quick, options.python)
+            _measure(bench, report, options.turns or (3 if options.quick else 5), options.quick, options.python)
     except (NoResult, ToolMissing, StartFailed, inprocess.WrongAnswer) as error:
         print(f"no result: {error}", file=sys.stderr)
         return 1
@@ -73,7 +73,7 @@ def _measure(bench: Bench, report: Report, turns: int, quick: bool, python: str)
     _main_group(bench, report, turns, quick, say, (ours, constant, grpcio))
     few = min(turns, 3)
     ours_grpcio = bench.servers.service("grpcio")
-    _overload(bench, report, few, say, {"native": ours, "grpcio": ours_grpcio})
+    _overload(bench, report, turns, say, {"native": ours, "grpcio": ours_grpcio})
     if python:
         _builds(bench, report, turns, say, ours, python)
     say("through Envoy")
@@ -193,7 +193,9 @@ def _rest_of_the_matrix(
     half = round(report.results[base].median("rate") / 2)
     lanes = [
         variant_lane(bench, "digest_get_no_log", ours, "", get, "digest, GET, no decision log", log),
-        variant_lane(bench, "digest_get_logged", logging, "digest_get_no_log", get, "with one", log, decision_log=True),
+        variant_lane(
+            bench, "digest_get_logged", logging, "digest_get_no_log", get, "digest, GET, logged", log, decision_log=True
+        ),
         open_loop_lane(bench, "constant_open_loop_1000", constant, 1000, "the constant answer"),
         *(
             open_loop_lane(bench, f"{method}_open_loop_1000", ours, 1000, requests.WORDS[method], method)

@@ -23,6 +23,8 @@ AT_A_RATE: Final = "at a fixed rate"
 UNDER_OVERLOAD: Final = "under twice the peak"
 _OVERLOAD: Final = 2
 """Times the peak."""
+_OVERLOAD_S: Final = 2.0
+"""Long enough for a queue to grow to where it stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ def overload_lanes(bench: Bench, ours: Server, transport: str) -> Iterator[Lane]
     def ask_for_too_much() -> Round:
         payload = requests.check_request(bench.world, requests.DIGEST_GET)
         rate = _OVERLOAD * peaks[-1]
-        return flood(ours.address, payload, rate, bench.seconds + WARM_UP_S, inprocess.is_decided, ours.cpu_s)
+        seconds = max(bench.seconds, _OVERLOAD_S) + WARM_UP_S
+        return flood(ours.address, payload, rate, seconds, inprocess.is_decided, ours.cpu_s)
 
     facts = {"transport": transport, "method": requests.DIGEST_GET, "server": "extauthz"}
     yield Lane(peak, ask, "", UNDER_OVERLOAD, f"{transport}, peak", facts, ours.rss_mib)
