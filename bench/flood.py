@@ -39,7 +39,9 @@ class _Tally:
     """Connections that the server ended."""
 
     def answered(self, due: float, answer: bytes, now: float) -> None:
-        if due >= self.began + WARM_UP_S:
+        if now > due + DEADLINE_S:  # Envoy would have given it up, had we not been late ourselves
+            self.gave_up(due)
+        elif due >= self.began + WARM_UP_S:
             self.samples.setdefault(len(answer), answer)
             self.latencies_us.setdefault(len(answer), []).append(round((now - due) * 1e6))
 
