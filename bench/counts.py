@@ -35,8 +35,7 @@ def instructions_per_check(world: "World", folder: Path) -> dict[str, float]:
     if shutil.which("valgrind") is None:
         return {}
     config = world.write(folder, "counted", address="127.0.0.1:1", operations="127.0.0.1:1", transport="auto")
-    asked = folder / "counted.json"
-    asked.write_text(json.dumps({lane: [b64encode(one).decode() for one in _payloads(world, lane)] for lane in LANES}))
+    asked = write_requests(world, folder)
     command = ["valgrind", "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={folder}/counted.out"]
     command += ["--dump-line=no", sys.executable, "-m", "bench.counts", str(config), str(asked)]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
@@ -46,6 +45,13 @@ def instructions_per_check(world: "World", folder: Path) -> dict[str, float]:
     if done.returncode or not all(file.exists() for file in wanted):
         raise inprocess.WrongAnswer(f"valgrind counted nothing: {done.stderr[-500:]}")
     return {lane: _total(file) / COUNTED for lane, file in zip(LANES, wanted, strict=True)}
+
+
+def write_requests(world: "World", folder: Path) -> Path:
+    """Write the checks of every lane to a file."""
+    asked = folder / "counted.json"
+    asked.write_text(json.dumps({lane: [b64encode(one).decode() for one in _payloads(world, lane)] for lane in LANES}))
+    return asked
 
 
 def _payloads(world: "World", lane: str) -> list[bytes]:
