@@ -69,9 +69,11 @@ bench-micro: $(READY) ## the decision and the servicer alone, with pytest-benchm
 	$(BIN)/python -m pytest bench/micro $(ARGS)
 
 bench-tools:
-	@command -v h2load >/dev/null && command -v wrk >/dev/null && exit 0; \
+	@command -v h2load >/dev/null && command -v wrk >/dev/null && command -v valgrind >/dev/null && exit 0; \
+	tools="nghttp2-client wrk valgrind"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    { apt-get install -qq -y nghttp2-client wrk || { apt-get update -qq && apt-get install -qq -y nghttp2-client wrk; }; } >/dev/null; \
+	    { apt-get install -qq -y $$tools || { apt-get update -qq && apt-get install -qq -y $$tools; }; } >/dev/null; \
+	elif command -v h2load >/dev/null && command -v wrk >/dev/null; then echo "no valgrind: instructions are not counted"; \
 	else echo "bench needs h2load and wrk: sudo apt-get install nghttp2-client wrk (Fedora: nghttp2 wrk; macOS: brew install nghttp2 wrk)"; exit 1; fi
 
 mutants: $(READY) ## break extauthz/auth in a thousand ways, one at a time: which of them does no test notice?

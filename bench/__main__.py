@@ -15,8 +15,18 @@ from bench.counts import instructions_per_check
 from bench.lanes import run_lanes
 from bench.load import NoResult, ToolMissing, require
 from bench.report import Report
-from bench.scenarios import Bench, distinct_lanes, envoy_lanes, method_lanes, open_loop_lane, variant_lane, worker_lanes
-from bench.servers import LOAD_CORE, ROOT, Server, Servers, StartFailed, can_run_workers
+from bench.scenarios import (
+    Bench,
+    build_lanes,
+    distinct_lanes,
+    envoy_lanes,
+    method_lanes,
+    open_loop_lane,
+    overload_lanes,
+    variant_lane,
+    worker_lanes,
+)
+from bench.servers import LOAD_CORE, ROOT, Server, Servers, StartFailed, build_of, can_run_workers
 from bench.world import World
 
 QUICK_METHODS = (requests.DIGEST_GET, requests.APP_CODE, requests.JWT)
@@ -29,17 +39,20 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="only the ratios that have to hold, under two minutes")
     parser.add_argument("--turns", type=int, help="how often each lane runs")
     parser.add_argument("--seconds", type=float, help="how long a turn of a lane takes")
+    parser.add_argument(
+        "--python", default="", help="an interpreter whose extauthz is built in another way, beside ours"
+    )
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
     os.sched_setaffinity(0, {int(LOAD_CORE)})  # our own load driver runs in this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended on that way too
-    report = Report("make bench-quick" if options.quick else "make bench")
+    report = Report("make bench-quick" if options.quick else "make bench", build_of())
     folder = Path(tempfile.mkdtemp(prefix="extauthz-bench-"))
     try:
         require("h2load", "wrk", "taskset")
         with Servers(World(), folder) as servers:
             bench = Bench.open(servers, options.seconds or (1.0 if options.quick else 1.5))
-            _measure(bench, report, options.turns or (4 if options.quick else 5), options.quick)
+            _measure(bench, report, options.turns or (3 if options.quick else 5), options.quick, options.python)
     except (NoResult, ToolMissing, StartFailed, inprocess.WrongAnswer) as error:
         print(f"no result: {error}", file=sys.stderr)
         return 1
@@ -52,17 +65,21 @@ def main() -> int:
     return 0
 
 
-def _measure(bench: Bench, report: Report, turns: int, quick: bool) -> None:
+def _measure(bench: Bench, report: Report, turns: int, quick: bool, python: str) -> None:
     say = _speaker()
     say("the servicer by itself")
     _in_process(bench, report, 800 if quick else 3000)
     ours, constant, grpcio = bench.servers.service("native"), bench.constant("native"), bench.constant("grpcio")
     _main_group(bench, report, turns, quick, say, (ours, constant, grpcio))
+    few = min(turns, 3)
+    ours_grpcio = bench.servers.service("grpcio")
+    _overload(bench, report, turns, say, {"native": ours, "grpcio": ours_grpcio})
+    if python:
+        _builds(bench, report, turns, say, ours, python)
     say("through Envoy")
     report.results |= run_lanes(list(envoy_lanes(bench, ours, constant)), turns, say)
     report.ratios["envoy_digest_vs_envoy_constant"] = _share(report, "envoy_digest", "envoy_constant")
     say("checks that all differ: making tokens")
-    few = min(turns, 3)
     report.results |= run_lanes(list(distinct_lanes(bench, ours, constant, 1500, few)), few, say)
     first_seen_rate = report.results["distinct_jwt_first_seen"].median("rate")
     report.ratios["jwt_first_seen_native_vs_rs256"] = first_seen_rate * report.values["rs256_verify_us"] / 1e6
@@ -74,7 +91,7 @@ def _measure(bench: Bench, report: Report, turns: int, quick: bool) -> None:
     else:
         report.notes.append("Workers are not measured: this `extauthz serve` has no --workers.")
     if not quick:
-        _rest_of_the_matrix(bench, report, turns, say, (ours, constant, grpcio))
+        _rest_of_the_matrix(bench, report, few, say, (ours, constant, grpcio, ours_grpcio))
 
 
 def _in_process(bench: Bench, report: Report, tokens: int) -> None:
@@ -108,9 +125,9 @@ def _main_group(
     base = f"{get}_native"
     lanes = [
         *method_lanes(bench, "native", ours, constant, methods),
-        variant_lane(bench, "refused_signature_native", ours, base, requests.REFUSED),
-        variant_lane(bench, "digest_get_1000000_apps", many_apps, base, get, apps=MANY_APPS),
-        variant_lane(bench, "digest_get_10000_apis", many_apis, base, get, apis=MANY_APIS),
+        variant_lane(bench, "refused_signature_native", ours, base, requests.REFUSED, "digest, signature refused"),
+        variant_lane(bench, "digest_get_1000000_apps", many_apps, base, get, "digest, 1,000,000 apps", apps=MANY_APPS),
+        variant_lane(bench, "digest_get_10000_apis", many_apis, base, get, "digest, 10,000 APIs", apis=MANY_APIS),
         next(method_lanes(bench, "grpcio", grpcio, grpcio, (get,))),
     ]
     report.results |= run_lanes(lanes, turns, say)
@@ -126,6 +143,29 @@ def _main_group(
     report.values["digest_get_native_per_s"] = report.results[base].median("rate")
 
 
+def _overload(bench: Bench, report: Report, turns: int, say: Callable[[str], None], servers: dict[str, Server]) -> None:
+    say("twice as much as can be answered")
+    for transport, server in servers.items():
+        report.results |= run_lanes(list(overload_lanes(bench, server, transport)), turns, say)
+        peak, over = report.results[f"overload_peak_{transport}"], report.results[f"overload_{transport}"]
+        prefix = "" if transport == "native" else f"{transport}_"
+        report.ratios[f"{prefix}overload_throughput_share"] = over.share_of(peak)
+        report.ratios[f"{prefix}overload_latency_times"] = over.times_p99(peak)
+        report.ratios[f"{prefix}overload_unanswered_share"] = over.apart("nothing") / over.apart("offered")
+
+
+def _builds(bench: Bench, report: Report, turns: int, say: Callable[[str], None], ours: Server, python: str) -> None:
+    mine, other = report.build, build_of(python)
+    if mine == other:
+        report.notes.append(f"`--python` has the same build as this run ({mine}), so they are not compared.")
+        return
+    say(f"{other} beside {mine}")
+    builds = {mine: ours, other: bench.servers.service("native", name=other, python=python)}
+    report.results |= run_lanes(list(build_lanes(bench, builds, QUICK_METHODS)), turns, say)
+    for method in QUICK_METHODS:
+        report.ratios[f"{method}_{other}_vs_{mine}"] = _share(report, f"{method}_{other}", f"{method}_{mine}")
+
+
 def _workers(bench: Bench, report: Report, turns: int, say: Callable[[str], None]) -> None:
     shares: dict[str, list[float]] = {}
     say("workers")
@@ -137,31 +177,38 @@ def _workers(bench: Bench, report: Report, turns: int, say: Callable[[str], None
 
 
 def _rest_of_the_matrix(
-    bench: Bench, report: Report, turns: int, say: Callable[[str], None], started: tuple[Server, Server, Server]
+    bench: Bench, report: Report, turns: int, say: Callable[[str], None], started: tuple[Server, Server, Server, Server]
 ) -> None:
-    ours, constant, grpcio = started
-    base = f"{requests.DIGEST_GET}_native"
+    ours, constant, grpcio, ours_grpcio = started
+    get, log = requests.DIGEST_GET, "decision log"
+    base = f"{get}_native"
     say("headers as a map of text (encode_raw_headers off)")
     report.results |= run_lanes(
         list(method_lanes(bench, "native", ours, constant, requests.METHODS, header_map=False)), turns, say
     )
     say("grpcio")
-    ours_grpcio = bench.servers.service("grpcio")
     report.results |= run_lanes(list(method_lanes(bench, "grpcio", ours_grpcio, grpcio, requests.METHODS)), turns, say)
     say("decision log, and a fixed rate for latency")
     logging = bench.servers.service("native", name="logging", decision_log=str(bench.folder / "decisions.jsonl"))
     half = round(report.results[base].median("rate") / 2)
     lanes = [
-        variant_lane(bench, "digest_get_no_log", ours, "", requests.DIGEST_GET),
-        variant_lane(bench, "digest_get_logged", logging, "digest_get_no_log", requests.DIGEST_GET, decision_log=True),
-        open_loop_lane(bench, "digest_get_open_loop_half", ours, half),
-        open_loop_lane(bench, "digest_get_open_loop_1000", ours, 1000),
-        open_loop_lane(bench, "constant_open_loop_1000", constant, 1000),
+        variant_lane(bench, "digest_get_no_log", ours, "", get, "digest, GET, no decision log", log),
+        variant_lane(
+            bench, "digest_get_logged", logging, "digest_get_no_log", get, "digest, GET, logged", log, decision_log=True
+        ),
+        open_loop_lane(bench, "constant_open_loop_1000", constant, 1000, "the constant answer"),
+        *(
+            open_loop_lane(bench, f"{method}_open_loop_1000", ours, 1000, requests.WORDS[method], method)
+            for method in (*QUICK_METHODS, requests.REFUSED)
+        ),
+        open_loop_lane(bench, "digest_get_open_loop_half", ours, half, "digest, GET, half of its peak", get),
     ]
     report.results |= run_lanes(lanes, turns, say)
     say("counting instructions")
-    for method, counted in instructions_per_check(bench).items():
-        report.values[f"instructions_{method}"] = counted
+    counted = instructions_per_check(bench.world, bench.folder)
+    report.values |= {f"instructions_{lane}": number for lane, number in counted.items()}
+    if not counted:
+        report.notes.append("Instructions are not counted: valgrind is not installed.")
 
 
 def _share(report: Report, one: str, other: str) -> float:

@@ -12,17 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bench.constant import CHECK_PATH
+from bench import http2
+from bench.http2 import FRAME_HEADER
 from bench.load import CONNECTIONS, STREAMS, NoResult, Round, summarize
 from bench.requests import frame
 
 IN_FLIGHT: Final = CONNECTIONS * STREAMS
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
-_END_STREAM, _ACK, _END_HEADERS = 0x1, 0x1, 0x4
-_FRAME_HEADER: Final = 9
-_DEFAULT_WINDOW: Final = 65_535
-_LARGE_WINDOW: Final = 2**30
 
 
 def ask_all(
@@ -66,12 +61,11 @@ class _Connection:
         self._next = 0
         self._done = 0
         self._in_flight = 0
-        self._window = _DEFAULT_WINDOW
+        self._window = http2.DEFAULT_WINDOW
 
     def run(self) -> None:
         """Ask everything and take every answer."""
-        settings = _frame(_SETTINGS, 0, 0, b"\x00\x04" + _LARGE_WINDOW.to_bytes(4, "big"))
-        self._socket.sendall(_PREFACE + settings + _frame(_WINDOW_UPDATE, 0, 0, _LARGE_WINDOW.to_bytes(4, "big")))
+        self._socket.sendall(http2.opening())
         with self._socket:
             self._began = time.perf_counter()
             while self._done < len(self._frames):
@@ -112,58 +106,40 @@ class _Connection:
     def _read(self, received: bytes) -> None:
         data = self._unread + received
         at, now = 0, time.perf_counter()
-        while len(data) - at >= _FRAME_HEADER:
-            end = at + _FRAME_HEADER + int.from_bytes(data[at : at + 3], "big")
+        while len(data) - at >= FRAME_HEADER:
+            end = at + FRAME_HEADER + int.from_bytes(data[at : at + 3], "big")
             if end > len(data):
                 break
             kind, flags = data[at + 3], data[at + 4]
-            if kind == _DATA and end - at > _FRAME_HEADER:
-                self.answers.append(data[at + _FRAME_HEADER + 5 : end])
-            elif kind == _HEADERS and flags & _END_STREAM:
+            if kind == http2.DATA and end - at > FRAME_HEADER:
+                self.answers.append(data[at + FRAME_HEADER + 5 : end])
+            elif kind == http2.HEADERS and flags & http2.END_STREAM:
                 stream = int.from_bytes(data[at + 5 : at + 9], "big")
                 self.times[stream] = (self.times[stream][0], now)
                 self._done += 1
                 self._in_flight -= 1
-            elif kind not in (_DATA, _HEADERS):
-                self._control(kind, flags, data[at + 5 : at + 9], data[at + _FRAME_HEADER : end])
+            elif kind not in (http2.DATA, http2.HEADERS):
+                self._control(kind, flags, data[at + 5 : at + 9], data[at + FRAME_HEADER : end])
             at = end
         self._unread = data[at:]
         if self._done == len(self._frames) and len(self.answers) != self._done:
             raise NoResult(f"{self._done} calls ended with {len(self.answers)} answers")
 
     def _control(self, kind: int, flags: int, stream: bytes, payload: bytes) -> None:
-        if kind in (_RST, _GOAWAY):
-            raise NoResult(f"the server ended {'a call' if kind == _RST else 'the connection'}: {payload[:64]!r}")
-        if kind == _WINDOW_UPDATE and stream == b"\0\0\0\0":
+        if kind in (http2.RST, http2.GOAWAY):
+            raise NoResult(f"the server ended {'a call' if kind == http2.RST else 'the connection'}: {payload[:64]!r}")
+        if kind == http2.WINDOW_UPDATE and stream == b"\0\0\0\0":
             self._window += int.from_bytes(payload, "big")
-        elif kind in (_SETTINGS, _PING) and not flags & _ACK:
-            self._socket.sendall(_frame(kind, _ACK, 0, payload if kind == _PING else b""))
+        elif answer := http2.reply(kind, flags, payload):
+            self._socket.sendall(answer)
 
 
 def _request_frames(messages: Sequence[bytes]) -> list[tuple[bytes, int]]:
     """Frames of each request, and how much of the connection's window they take."""
-    # The first request puts its headers into HPACK's dynamic table, the others name them by index: as clients do.
-    first = b"\x83\x86" + b"".join(
-        b"\x40" + _text(name) + _text(value)
-        for name, value in (
-            (b":path", CHECK_PATH.encode()), (b":authority", b"bench"),
-            (b"content-type", b"application/grpc"), (b"te", b"trailers"),
-        )
-    )  # fmt: skip
-    later = b"\x83\x86\xc1\xc0\xbf\xbe"
+    first, later = http2.header_blocks()
     frames = []
     for number, message in enumerate(messages):
         body, stream = frame(message), 2 * number + 1
-        headers = _frame(_HEADERS, _END_HEADERS, stream, later if number else first)
-        frames.append((headers + _frame(_DATA, _END_STREAM, stream, body), len(body)))
+        headers = http2.make_frame(http2.HEADERS, http2.END_HEADERS, stream, later if number else first)
+        frames.append((headers + http2.make_frame(http2.DATA, http2.END_STREAM, stream, body), len(body)))
     return frames
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
-def _text(text: bytes) -> bytes:
-    if len(text) > 126:
-        raise ValueError("longer than one length byte can say")
-    return bytes((len(text),)) + text

@@ -60,6 +60,16 @@ def expect(answer: bytes, method: str) -> None:
         raise WrongAnswer(f"{method}: answered with status {response.status.code}, reason {reason or 'none'}")
 
 
+def is_decided(answer: bytes) -> bool:
+    """Whether a digest GET was allowed, and not refused for want of time. Raises WrongAnswer when it is neither."""
+    response = pb.CheckResponse.FromString(answer)
+    refused = response.denied_response.status.code == 503
+    if refused and response.status.code and response.dynamic_metadata.fields["reason"].string_value == "overloaded":
+        return False
+    expect(answer, requests.DIGEST_GET)
+    return True
+
+
 def servicer_us(world: World, snapshot: Snapshot) -> dict[str, float]:
     """Microseconds of processor time a check, bytes to bytes, by method; the median of batches."""
     servicer = make_servicer(snapshot)

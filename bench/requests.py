@@ -20,6 +20,14 @@ DIGEST_POST: Final = "digest_post"
 JWT: Final = "jwt_repeated"
 REFUSED: Final = "refused_signature"
 METHODS: Final = (NONE, APP_CODE, DIGEST_GET, DIGEST_POST, JWT, REFUSED)
+WORDS: Final = {
+    NONE: "none",
+    APP_CODE: "AppCode",
+    DIGEST_GET: "digest, GET",
+    DIGEST_POST: "digest, POST of 1 KiB",
+    JWT: "JWT seen before",
+    REFUSED: "digest, signature refused",
+}
 DENIED: Final = frozenset({REFUSED})
 BODY_BYTES: Final = 1024
 

@@ -1,20 +1,30 @@
 """What is measured: the lanes of each comparison, built from servers and requests."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench import inprocess, requests
 from bench.distinct import ask_all
 from bench.envoy import requests_by_endpoint, start_envoy
+from bench.flood import DEADLINE_S, WARM_UP_S, flood
 from bench.lanes import Lane
 from bench.load import Round, h2load, wrk
 from bench.servers import BOTH_CORES, Server, Servers
 from bench.world import HOST, SMALL, World
 from extauthz.domain.snapshot import Snapshot
 from extauthz.wire.servicer import Servicer
+
+NATIVE: Final = "transport native"
+AT_A_RATE: Final = "at a fixed rate"
+UNDER_OVERLOAD: Final = "under twice the peak"
+_OVERLOAD: Final = 2
+"""Times the peak."""
+_OVERLOAD_S: Final = 2.0
+"""Long enough for a queue to grow to where it stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +77,38 @@ def method_lanes(
     bench: Bench, transport: str, ours: Server, constant: Server, methods: tuple[str, ...], header_map: bool = True
 ) -> Iterator[Lane]:
     """Each method beside the constant answer to the very same request, on one transport."""
-    suffix = "" if header_map else "_headers"
+    suffix, group = "", f"transport {transport}"
+    if not header_map:
+        suffix, group = "_headers", f"{group}, headers as a map of text"
     for method in methods:
         facts = {"transport": transport, "method": method, "header_map": header_map, "apps": SMALL, "apis": SMALL}
         baseline = f"constant_{method}_{transport}{suffix}"
         turn = bench.straight(constant, method, header_map=header_map, answer=requests.DIGEST_GET)
-        yield Lane(baseline, turn, facts={**facts, "server": "constant"}, rss_mib=constant.rss_mib)
+        about = {**facts, "server": "constant"}
+        yield Lane(baseline, turn, "", group, "the constant answer", about, constant.rss_mib)
         turn = bench.straight(ours, method, header_map=header_map)
-        yield Lane(f"{method}_{transport}{suffix}", turn, baseline, {**facts, "server": "extauthz"}, ours.rss_mib)
+        about = {**facts, "server": "extauthz"}
+        name = f"{method}_{transport}{suffix}"
+        yield Lane(name, turn, baseline, group, requests.WORDS[method], about, ours.rss_mib)
 
 
-def variant_lane(bench: Bench, name: str, server: Server, baseline: str, method: str, **facts: Any) -> Lane:
+def variant_lane(
+    bench: Bench, name: str, server: Server, baseline: str, method: str, words: str, group: str = NATIVE, **facts: Any
+) -> Lane:
     """One method against a service that is set up in another way."""
     about = {"transport": "native", "method": method, "header_map": True, "apps": SMALL, "apis": SMALL, **facts}
-    return Lane(name, bench.straight(server, method), baseline, {**about, "server": "extauthz"}, server.rss_mib)
+    about["server"] = "extauthz"
+    return Lane(name, bench.straight(server, method), baseline, group, words, about, server.rss_mib)
+
+
+def build_lanes(bench: Bench, builds: dict[str, Server], methods: tuple[str, ...]) -> Iterator[Lane]:
+    """The same code, built in two ways: the first build is what the second is measured by."""
+    first, second = builds
+    for method in methods:
+        for build, server in builds.items():
+            name, baseline = f"{method}_{build}", f"{method}_{first}" if build == second else ""
+            words = f"{requests.WORDS[method]}, {build}"
+            yield variant_lane(bench, name, server, baseline, method, words, "pure and compiled", build=build)
 
 
 def distinct_lanes(bench: Bench, ours: Server, constant: Server, checks: int, turns: int) -> Iterator[Lane]:
@@ -104,25 +132,52 @@ def distinct_lanes(bench: Bench, ours: Server, constant: Server, checks: int, tu
             for _ in range(2 * checks)
         ]
 
-    facts = {"transport": "native", "load": "own driver, every check different"}
-    mine = {**facts, "server": "extauthz"}
-    yield Lane("distinct_constant", turn(constant, signed, requests.DIGEST_GET), facts={**facts, "server": "constant"})
-    yield Lane("distinct_digest", turn(ours, signed, requests.DIGEST_GET), "distinct_constant", mine)
-    yield Lane("distinct_digest_nonce", turn(ours, with_nonces, requests.DIGEST_GET), "distinct_digest", mine)
-    yield Lane("distinct_jwt_first_seen", turn(ours, unseen, requests.JWT), "distinct_constant", mine)
+    def lane(name: str, words: str, server: Server, make: Callable[[], list[bytes]], method: str, base: str) -> Lane:
+        facts = {"transport": "native", "load": "own driver, every check different", "server": server.name}
+        return Lane(f"distinct_{name}", turn(server, make, method), base, "checks that all differ", words, facts)
+
+    base, get = "distinct_constant", requests.DIGEST_GET
+    yield lane("constant", "the constant answer", constant, signed, get, "")
+    yield lane("digest", "digest, GET", ours, signed, get, base)
+    yield lane("digest_nonce", "digest, GET with a nonce", ours, with_nonces, get, "distinct_digest")
+    yield lane("jwt_first_seen", "JWT never seen before", ours, unseen, requests.JWT, base)
 
 
-def open_loop_lane(bench: Bench, name: str, server: Server, rate: int, **facts: Any) -> Lane:
-    """A digest GET at a fixed rate: the lane to read for latency."""
+def open_loop_lane(bench: Bench, name: str, server: Server, rate: int, words: str, method: str = "") -> Lane:
+    """Checks at a fixed rate: the lane to read for latency. Without a method, the constant answer to a digest GET."""
+    expected = method or requests.DIGEST_GET
 
     def turn() -> Round:
-        payloads = [requests.check_request(bench.world, requests.DIGEST_GET)] * round(rate * bench.seconds)
-        return ask_all(
-            server.address, payloads, lambda answer: inprocess.expect(answer, requests.DIGEST_GET), server.cpu_s, rate
-        )
+        payloads = [requests.check_request(bench.world, expected)] * round(rate * bench.seconds)
+        judge = partial(inprocess.expect, method=expected)
+        return ask_all(server.address, payloads, judge, server.cpu_s, rate)
 
-    load = f"own driver, open loop, {rate}/s"
-    return Lane(name, turn, "", {"transport": "native", "load": load, **facts}, server.rss_mib)
+    facts = {"transport": "native", "load": f"own driver, open loop, {rate}/s", "rate": rate, "server": server.name}
+    return Lane(name, turn, "", AT_A_RATE, words, facts, server.rss_mib)
+
+
+def overload_lanes(bench: Bench, ours: Server, transport: str) -> Iterator[Lane]:
+    """The peak of a closed loop, and twice as many checks a second whatever is answered, each with Envoy's deadline."""
+    peak = f"overload_peak_{transport}"
+    closed = bench.straight(ours, requests.DIGEST_GET)
+    peaks: list[float] = []
+
+    def ask() -> Round:
+        measured = closed()
+        peaks.append(measured.rate)
+        return measured
+
+    def ask_for_too_much() -> Round:
+        payload = requests.check_request(bench.world, requests.DIGEST_GET)
+        rate = _OVERLOAD * peaks[-1]
+        seconds = max(bench.seconds, _OVERLOAD_S) + WARM_UP_S
+        return flood(ours.address, payload, rate, seconds, inprocess.is_decided, ours.cpu_s)
+
+    facts = {"transport": transport, "method": requests.DIGEST_GET, "server": "extauthz"}
+    yield Lane(peak, ask, "", UNDER_OVERLOAD, f"{transport}, peak", facts, ours.rss_mib)
+    load = f"own driver, open loop, {_OVERLOAD} times the peak, deadline {DEADLINE_S * 1000:.0f} ms"
+    facts = {**facts, "load": load}
+    yield Lane(f"overload_{transport}", ask_for_too_much, peak, UNDER_OVERLOAD, transport, facts, ours.rss_mib)
 
 
 def envoy_lanes(bench: Bench, ours: Server, constant: Server) -> Iterator[Lane]:
@@ -138,10 +193,14 @@ def envoy_lanes(bench: Bench, ours: Server, constant: Server) -> Iterator[Lane]:
 
         return run
 
-    facts = {"load": "wrk through Envoy, digest GET"}
-    yield Lane("envoy_nobody", turn("nobody", envoy), facts={**facts, "server": "none"})
-    yield Lane("envoy_constant", turn("constant", constant), facts={**facts, "server": "constant"})
-    yield Lane("envoy_digest", turn("extauthz", ours), "envoy_constant", {**facts, "server": "extauthz"})
+    def lane(name: str, words: str, server: Server, baseline: str = "") -> Lane:
+        facts = {"load": "wrk through Envoy, digest GET", "server": name}
+        return Lane(f"envoy_{name}", turn(name, server), baseline, "through Envoy", words, facts)
+
+    yield lane("nobody", "Envoy asks nobody", envoy)
+    yield lane("constant", "the constant answer", constant)
+    digest = lane("extauthz", requests.WORDS[requests.DIGEST_GET], ours, "envoy_constant")
+    yield replace(digest, name="envoy_digest")
 
 
 def worker_lanes(bench: Bench, shares: dict[str, list[float]]) -> Iterator[Lane]:
@@ -157,7 +216,9 @@ def worker_lanes(bench: Bench, shares: dict[str, list[float]]) -> Iterator[Lane]
         turn = _worker_turn(bench, server, envoy, listeners[name], shares[name])
         facts = {"load": "wrk through Envoy, digest GET, both cores shared by all", "workers": workers}
         baseline = "workers_1_digest" if workers > 1 else ""
-        yield Lane(name, turn, baseline, {**facts, "server": "extauthz"}, server.rss_mib)
+        facts["server"] = "extauthz"
+        words = f"digest, GET, {workers} worker{'s' * (workers > 1)}"
+        yield Lane(name, turn, baseline, "workers behind one Envoy, on both cores", words, facts, server.rss_mib)
 
 
 def _worker_turn(

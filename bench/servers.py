@@ -94,18 +94,22 @@ class Servers:
         apps: int = SMALL,
         apis: int = SMALL,
         decision_log: str | None = None,
+        python: str = "",
         core: str = SERVER_CORE,
     ) -> Server:
-        """Our service: `extauthz serve` for the small world, the same with a larger snapshot otherwise."""
+        """Our service: `extauthz serve` for the small world, the same with a larger snapshot otherwise.
+
+        With ``python``, another interpreter, it is the package that is installed there.
+        """
         name = name or f"service-{transport}-{apps}-{apis}"
         address, operations = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         file = self.world.write(
             self.folder, name, address=address, operations=operations, transport=transport, decision_log=decision_log
         )
-        command = [sys.executable, "-m", "extauthz", "serve", "--config", str(file)]
+        command = [python or sys.executable, "-m", "extauthz", "serve", "--config", str(file)]
         if (apps, apis) != (SMALL, SMALL):
             command = [sys.executable, "-m", "bench.large", str(file), str(apps), str(apis)]
-        process, log = self.run(name, command, core)
+        process, log = self.run(name, command, core, source=not python)
         self.wait_ready(name, process, log, f"http://{operations}/readyz")
         return Server(name, address, process)
 
@@ -122,8 +126,10 @@ class Servers:
         # Each worker listens on a port of its own, counted from the configured one.
         return Server(name, f"127.0.0.1:{port}", process), [f"127.0.0.1:{port + index}" for index in range(count)]
 
-    def run(self, name: str, command: list[str], core: str) -> tuple[subprocess.Popen[bytes], Path]:
-        """Start a command on the given cores; its output goes to a file."""
+    def run(
+        self, name: str, command: list[str], core: str, *, source: bool = True
+    ) -> tuple[subprocess.Popen[bytes], Path]:
+        """Start a command on the given cores; its output goes to a file. ``source``: it imports from this tree."""
         log = self.folder / f"{name}.log"
         output = log.open("wb")
         process = subprocess.Popen(
@@ -131,7 +137,7 @@ class Servers:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            env={**_environment(source), "PYTHONUNBUFFERED": "1"},
         )
         self._started.append((process, output))
         return process, log
@@ -147,6 +153,24 @@ class Servers:
             except OSError:
                 pass
             _give_up(name, process, log, deadline)
+
+
+def build_of(python: str = "") -> str:
+    """``compiled`` or ``pure``: how the package is built that an interpreter, else our own, serves with.
+
+    Raises StartFailed when it has none.
+    """
+    code = "import extauthz.decide.pipeline as module; print(module.__file__)"
+    command = [python or sys.executable, "-c", code]
+    done = subprocess.run(command, cwd="/", env=_environment(not python), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StartFailed(f"{command[0]} has no extauthz: {done.stderr[-500:]}")
+    return "pure" if done.stdout.strip().endswith(".py") else "compiled"
+
+
+def _environment(source: bool) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**environment, "PYTHONPATH": str(ROOT)} if source else environment
 
 
 def free_port() -> int:

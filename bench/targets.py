@@ -28,6 +28,29 @@ TARGETS: Final = {
     "apis_10000_vs_10": Target(0.90, True, "digest GET with 10,000 APIs, share of that with 10"),
     "worker_share_least": Target(0.45, True, "the less busy of two workers behind Envoy, share of the load"),
     "worker_share_most": Target(0.55, False, "the busier of two workers behind Envoy, share of the load"),
+    "overload_throughput_share": Target(0.80, True, "native under twice its peak: decided, share of the peak"),
+    "overload_latency_times": Target(
+        5.0, False, "native under twice its peak: p99 of the decided, times p99 at the peak"
+    ),
+    "overload_unanswered_share": Target(0.01, False, "native under twice its peak: no answer in time, share of all"),
+    "grpcio_overload_throughput_share": Target(0.80, True, "grpcio under twice its peak: decided, share of the peak"),
+    "grpcio_overload_latency_times": Target(5.0, False, "grpcio under twice its peak: p99, times p99 at the peak"),
+    "grpcio_overload_unanswered_share": Target(0.01, False, "grpcio under twice its peak: no answer in time, of all"),
     "servicer_digest_get_us": Target(25.0, False, "digest GET, bytes to bytes, microseconds"),
     "servicer_appcode_us": Target(15.0, False, "AppCode, bytes to bytes, microseconds"),
 }
+
+WORDS: Final = {
+    "none_vs_constant_native": "no authentication, share of the constant answer",
+    "digest_post_vs_constant_native": "digest POST, share of the constant answer",
+    "digest_with_nonce_vs_without": "digest GET with a nonce, share of that without",
+    "workers_2_vs_1": "two workers, times the throughput of one, Envoy and load on the same two cores",
+    "jwt_first_seen_native_vs_rs256_in_pyjwt": "JWT first seen, share of what RS256 in PyJWT alone would allow",
+    "jwt_first_seen_servicer_vs_rs256_in_pyjwt": "the same without transport",
+    "rs256_verify_us": "one RS256 verification, microseconds",
+    "rs256_in_pyjwt_us": "the same in PyJWT, with its decoding, microseconds",
+    "digest_get_compiled_vs_pure": "digest GET compiled, times pure Python",
+    "appcode_compiled_vs_pure": "AppCode compiled, times pure Python",
+    "jwt_repeated_compiled_vs_pure": "JWT seen before compiled, times pure Python",
+}
+"""Other numbers that the report shows. Those that stand in its tables as well are only printed and in latest.json."""

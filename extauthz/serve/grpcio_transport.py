@@ -1,5 +1,7 @@
 """The transport that is always there: grpc.aio."""
 
+import asyncio
+import time
 from typing import Any, Final
 
 import grpc
@@ -8,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from extauthz.domain import reason
 from extauthz.domain.request import Network
+from extauthz.serve.stall import LOOK_S, SETTLE_S, StallWatch
 from extauthz.serve.tls import Certificates, may_ask
 from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, TracedChecks, bound_address
 from extauthz.wire.servicer import CHECK_PATH, Servicer
@@ -20,6 +23,9 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
 )
+
+LEAST_LEFT_S: Final = 0.005
+"""A check with less time left is not begun: its answer would come too late, and the refusal just in time."""
 
 
 class GrpcioTransport:
@@ -47,6 +53,10 @@ class GrpcioTransport:
         self._certificates = certificates
         self._names = None if certificates is None or not certificates.allowed_clients else certificates.allowed_clients
         self._server: Any = None
+        self._watch = StallWatch()
+        self._settled_s = 0.0
+        """When after a stall checks may be started again, by the monotonic clock."""
+        self._look: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         # Not earlier: grpc.aio binds a server to the event loop that runs when it is made.
@@ -61,10 +71,32 @@ class GrpcioTransport:
             raise OSError(f"cannot listen on {self.address}: is another process using it?") from None
         self.address = bound_address(self.address, port)
         await self._server.start()
+        self._watch.stood_still()  # not counting from before the start
+        self._look_again()
 
     async def stop(self, grace_s: float) -> None:
         if self._server is not None:
             await self._server.stop(grace_s)
+        if self._look is not None:
+            self._look.cancel()
+
+    def _look_again(self) -> None:
+        self._notice_a_stall()
+        self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_again)
+
+    def _notice_a_stall(self) -> None:
+        if self._watch.stood_still():
+            self._settled_s = self._watch.passed_s + SETTLE_S
+
+    async def _until_settled(self) -> None:
+        """Wait while gRPC reads what lies on the connections: it ends this task where Envoy gave the call up."""
+        self.in_flight += 1
+        try:
+            while (left_s := self._settled_s - time.monotonic()) > 0:
+                await asyncio.sleep(left_s)
+                self._notice_a_stall()
+        finally:
+            self.in_flight -= 1
 
     async def _check(self, payload: bytes, context: Any) -> bytes:
         if self._names is not None and not may_ask(context, self._names):
@@ -72,8 +104,11 @@ class GrpcioTransport:
         if len(payload) > MAX_MESSAGE_BYTES:
             return self._servicer.refuse(reason.REQUEST_INVALID)
         left_s = context.time_remaining()
-        if self.in_flight >= self._limit or (left_s is not None and left_s <= 0):
+        if self.in_flight >= self._limit or (left_s is not None and left_s < LEAST_LEFT_S):
             return self._servicer.refuse(reason.OVERLOADED)
+        self._notice_a_stall()
+        if self._watch.passed_s < self._settled_s:
+            await self._until_settled()
         if self._traced is None:
             answer = self._servicer.check(payload, self._binding)
         else:

@@ -2,9 +2,14 @@
 
 import os
 import signal
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from tests.gateway import CODE, Answer, Gateway, wait_for
+from tests.gateway import CODE, Answer, Gateway, Header, signed_headers, wait_for
+
+ASKED = 15
 
 
 def probes(gateway: Gateway) -> list[Answer]:
@@ -46,6 +51,35 @@ def test_with_the_service_frozen_a_call_gets_503_within_the_timeout(gateway: Gat
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_for(lambda: gateway.call("GET", "/public/ping").status == 200, "an allowed call")
+
+
+def test_after_a_stall_of_3_s_nothing_is_decided_that_envoy_gave_up_and_the_rest_is_answered(gateway: Gateway):
+    # Envoy waits 2 s here. A nonce that was burnt behind its back would refuse the same request when it comes again.
+    target, pid = "/v1/orders?status=open", gateway.stack.pid("service")
+    requests = [signed_headers("GET", target) for _ in range(2 * ASKED)]
+    with ThreadPoolExecutor(2 * ASKED) as clients:
+
+        def ask(some: list[list[Header]]) -> list[Future[Answer]]:
+            return [clients.submit(gateway.call, "GET", target, headers) for headers in some]
+
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            begun_s = time.monotonic()
+            given_up = ask(requests[:ASKED])
+            time.sleep(2.4)
+            asked_late = ask(requests[ASKED:])
+            time.sleep(max(0.0, begun_s + 3 - time.monotonic()))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert statuses(given_up) == {503: ASKED}
+        assert statuses(asked_late) == {200: ASKED}
+        wait_for(lambda: gateway.call("GET", "/public/ping").status == 200, "an allowed call")
+        assert statuses(ask(requests[:ASKED])) == {200: ASKED}
+        assert statuses(ask(requests[ASKED:])) == {403: ASKED}, "these were decided, and cannot be used again"
+
+
+def statuses(answers: list[Future[Answer]]) -> Counter[int]:
+    return Counter(answer.result().status for answer in answers)
 
 
 def test_a_service_that_stops_in_order_lets_no_call_through_unchecked(gateway: Gateway):

@@ -230,16 +230,47 @@ def test_a_burst_behind_a_slow_check_is_refused_beyond_the_limit_and_health_is_s
     with_transport("native", servicer, use, limit=10)
 
 
-def test_a_check_whose_deadline_has_passed_is_not_started():
+def test_of_a_burst_too_large_those_who_came_last_are_answered():
+    async def use(channel: grpc.aio.Channel, _: Transport) -> None:
+        check = channel.unary_unary(CHECK_PATH)
+        slow = asyncio.ensure_future(outcome(check(b"slow")))
+        await until(lambda: servicer.started)
+        burst = [asyncio.ensure_future(outcome(check(bytes([number])))) for number in range(50)]
+        answers = [await slow, *await asyncio.gather(*burst)]
+        assert Counter(answers) == {"done": 11, "overloaded": 40}
+        numbers = [ord(payload) for payload in servicer.started[1:]]
+        assert min(numbers) >= 30, "gRPC sends them nearly in order"
+        assert numbers[0] > numbers[-1], "the newest first"
+
+    def answer(payload: bytes) -> bytes:
+        time.sleep(0.5 if payload == b"slow" else 0)
+        return b"done"
+
+    servicer = Scripted(answer)
+    with_transport("native", servicer, use, limit=10)
+
+
+def test_under_overload_what_waited_for_too_long_is_refused_though_there_is_room():
+    async def use(channel: grpc.aio.Channel, _: Transport) -> None:
+        check = channel.unary_unary(CHECK_PATH)
+        answers = Counter(await asyncio.gather(*(outcome(check(b"x")) for _ in range(300))))
+        assert answers["done"] + answers["overloaded"] == 300
+        assert answers["done"] < 200
+        assert await outcome(check(b"x")) == "done", "there is room again"
+
+    with_transport("native", Scripted(sleepily(0.005, at_once=True)), use, limit=200)
+
+
+def test_a_check_whose_deadline_has_passed_is_not_started(transport):
     async def use(channel: grpc.aio.Channel, _: Transport) -> None:
         check = channel.unary_unary(CHECK_PATH)
         calls = [asyncio.ensure_future(outcome(check(bytes([n]), timeout=0.3))) for n in range(8)]
         answers = await asyncio.gather(*calls)
         assert "DEADLINE_EXCEEDED" in answers
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.4)
 
     servicer = Scripted(sleepily(0.25, at_once=True))
-    with_transport("grpcio", servicer, use)
+    with_transport(transport, servicer, use)
     assert len(servicer.started) < 8
 
 
