@@ -8,6 +8,11 @@ PYSDK  := tests/clients/python
 SDKS   := $(NODE)/node_modules/.ready $(PYSDK)/site/.ready
 OIDC   := tests/oidc/node
 ARGS   ?=
+COMPILED := .compiled
+# Safe path: the folder that a command starts in does not come before the build that it is to run.
+ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/site:$(CURDIR)
+CHECKING_TESTS := $(addprefix tests/unit/,auth decide domain wire serve test_secrets_never_leak.py) \
+    tests/envoy tests/clients tests/oidc tests/faults
 
 .DEFAULT_GOAL := help
 
@@ -46,6 +51,28 @@ demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=
 
 test: check $(READY) $(SDKS) node-oidc ## everything: linters, types, contracts, then all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -p no:benchmark $(ARGS)
+
+# The same source with the path of a check as machine code. It stands apart, so that an edit never meets a stale build.
+$(COMPILED)/.ready: $(READY) setup.py $(shell find extauthz -name '*.py')
+	rm -rf build $(COMPILED)
+	EXTAUTHZ_COMPILED=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    --wheel-dir $(COMPILED)/wheel .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(COMPILED)/site $(COMPILED)/wheel/*.whl
+	rm -rf build
+	touch $@
+
+compiled: compiler $(COMPILED)/.ready ## the wheel with the path of a check compiled to C, in .compiled/wheel
+
+test-compiled: compiled $(SDKS) node-oidc ## every test that sends checks, on the compiled build
+	$(ON_COMPILED) $(BIN)/python -c "import extauthz; assert extauthz.build() == 'compiled', extauthz.__file__"
+	$(ON_COMPILED) $(BIN)/python -m pytest -o pythonpath= -n 2 --dist loadfile -p no:benchmark $(CHECKING_TESTS) $(ARGS)
+
+compiler: $(READY)
+	@command -v cc >/dev/null && $(BIN)/python -c "import os, sys, sysconfig; \
+	    sys.exit(not os.path.exists(sysconfig.get_path('include') + '/Python.h'))" && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -qq -y gcc libc6-dev python3-dev >/dev/null; \
+	else echo "the compiled build needs a C compiler and Python's headers: sudo apt-get install gcc python3-dev"; exit 1; fi
 
 fuzz: $(READY) ## atheris on every target; SECONDS_OF_FUZZING=300, what it finds stays in .fuzz/
 	$(BIN)/python -m fuzz --seconds $(or $(SECONDS_OF_FUZZING),300) $(ARGS)
@@ -110,6 +137,6 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
+	rm -rf $(VENV) $(COMPILED) .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help node-oidc setup demo test fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: help node-oidc setup demo test compiled test-compiled compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

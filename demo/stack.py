@@ -220,4 +220,6 @@ def load_yaml(file: Path) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    # What stands in PYTHONPATH already comes first: it may be another build of the package.
+    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
+    return {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}

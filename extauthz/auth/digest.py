@@ -91,13 +91,8 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     refusal = _content_md5_refusal(request)
     if refusal:
         return refusal
-    return Proof(
-        AuthMethod.DIGEST,
-        app=pair.app,
-        uses=_uses(request, api, app_key, signature, names, now_ms),
-        reading=reading,
-        warning=warning,
-    )
+    uses = _uses(request, api, app_key, signature, names, now_ms)
+    return Proof(AuthMethod.DIGEST, pair.app, "", uses, reading, warning)
 
 
 def _matching_reading(

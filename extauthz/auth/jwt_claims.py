@@ -90,7 +90,7 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LATEST_S
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LATEST_S < value < _LATEST_S
 
 
 def _http_time(seconds: float) -> str:

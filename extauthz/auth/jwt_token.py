@@ -84,7 +84,7 @@ def _decode(part: bytes) -> bytes:
 def _json_object(part: bytes) -> dict[str, Any] | None:
     # As UTF-8 and nothing else: from bytes, `json` would guess UTF-16 and UTF-32 too.
     text = _decode(part).decode()
-    value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    value = _JSON.decode(text)
     return value if isinstance(value, dict) else None
 
 
@@ -97,3 +97,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)

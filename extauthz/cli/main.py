@@ -24,5 +24,5 @@ app.command("doctor")(doctor.doctor)
 def main(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     """Answer the questions that every command shares."""
     if version:
-        typer.echo(extauthz.__version__)
+        typer.echo(f"{extauthz.__version__} ({extauthz.build()})")
         raise typer.Exit

@@ -47,15 +47,14 @@ def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
     stage = _find_stage(request, api, binding)
     if isinstance(stage, Refusal):
         return _deny(stage, Subject(api))
-    about = Subject(api, stage)
     policy = api.auth.get(request.network)
     refusal = _network_refusal(request, api, policy) or _address_refusal(request, api, snapshot)
     if refusal is not None or policy is None:
-        return _deny(refusal or Refusal(reason.INTERNAL_ERROR), about)
+        return _deny(refusal or Refusal(reason.INTERNAL_ERROR), Subject(api, stage))
 
     methods = _choose_methods(request, api, policy)
     if isinstance(methods, Refusal):
-        return _deny(methods, about)
+        return _deny(methods, Subject(api, stage))
     proof = _authenticate(methods, request, api, stage, snapshot, now_ms)
     if isinstance(proof, Deny):
         return proof

@@ -28,36 +28,40 @@ _OF_THE_REQUEST: Final = frozenset(
 
 def extra_of(request: Request, proof: Proof, settings: Settings, now_ms: int) -> Extra:
     """What this very request adds. Nothing, for most."""
-    facts: tuple[tuple[str, str], ...] = ()
+    headers = proof.claim_headers
     if not _OF_THE_REQUEST.isdisjoint(settings.identity_facts):
-        facts = tuple(
-            (name, _request_fact(fact, request, proof, settings, now_ms))
+        headers += tuple(
+            (name, value)
             for name, fact in settings.identity_headers
-            if fact in _OF_THE_REQUEST
+            if fact in _OF_THE_REQUEST and (value := _request_fact(fact, request, proof, settings, now_ms))
         )
     misspelled = _misspelled(request, settings) if "_" in "".join(request.headers) else ()
-    if not (facts or misspelled or proof.claim_headers):
+    if not (headers or misspelled):
         return NOTHING
-    return Extra(facts, proof.claim_headers, misspelled)
+    return Extra(headers, misspelled)
 
 
-def upstream_changes(about: Subject, network: Network, request_id: str, extra: Extra, settings: Settings) -> Upstream:
-    """Every identity header is either overwritten or removed, so that no client's copy of one ever passes."""
-    from_request = dict(extra.facts)
+def upstream_changes(
+    about: Subject, network: Network, request_id: str, carried: tuple[str, ...], settings: Settings
+) -> Upstream:
+    """What holds for every request of a kind, whose ``Extra`` sets the headers named ``carried``.
+
+    Every identity header is either set, here or there, or removed, so that no client's copy of one ever passes.
+    """
     set_headers: dict[str, str] = {}
     remove: list[str] = []
     for name, fact in settings.identity_headers:
-        value = from_request.get(name) or _settled_fact(fact, about, network, request_id)
+        if name in carried:
+            continue
+        value = _settled_fact(fact, about, network, request_id)
         if value:
             set_headers[name] = value
         else:
             remove.append(name)
-    set_headers.update(extra.claims)
-    remove.extend(sorted(settings.claim_headers - set_headers.keys()))
+    remove.extend(sorted(settings.claim_headers.difference(set_headers, carried)))
     api = about.api
     if api is not None and api.strip_credentials:
         remove.extend(_credential_headers(about, api))
-    remove.extend(extra.misspelled)
     return Upstream(tuple(set_headers.items()), tuple(remove))
 
 

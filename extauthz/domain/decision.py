@@ -47,10 +47,8 @@ class Proof(NamedTuple):
 class Extra(NamedTuple):
     """What goes upstream because of this very request, beside what app and API settle for all of its kind."""
 
-    facts: tuple[tuple[str, str], ...] = ()
-    """Identity headers whose value comes from the request, such as the client's address."""
-    claims: tuple[tuple[str, str], ...] = ()
-    """Headers from the claims of a token."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Identity headers whose value comes from the request, such as the client's address, and claims of its token."""
     misspelled: tuple[str, ...] = ()
     """Headers of the client that a backend could mistake for ours, because they differ in ``_`` and ``-`` only."""
 

@@ -121,8 +121,10 @@ class StateMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
         snapshot = self._snapshot()
-        info = GaugeMetricFamily("extauthz_build_info", "Version of the service.", labels=["version", "python"])
-        info.add_metric([extauthz.__version__, platform.python_version()], 1)
+        info = GaugeMetricFamily(
+            "extauthz_build_info", "Version of the service.", labels=["version", "python", "build"]
+        )
+        info.add_metric([extauthz.__version__, platform.python_version(), extauthz.build()], 1)
         yield info
         info = GaugeMetricFamily("extauthz_snapshot_info", "Revision that is being served.", labels=["revision"])
         info.add_metric([snapshot.revision], 1)

@@ -22,7 +22,8 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
     """
     attributes = message.attributes
     http = attributes.request.http
-    context = dict(attributes.context_extensions)
+    extensions = attributes.context_extensions
+    context = {name: extensions[name] for name in extensions}  # dict() of a map field takes twice as long
     headers, repeated = read_headers(http)
     headers["host"] = http.host.encode()  # Envoy knows it as :authority only; clients sign it by this name
     path, _, query = http.path.partition("?")

@@ -14,7 +14,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain import reason
-from extauthz.domain.decision import Allow, Deny, Extra, Subject, Upstream
+from extauthz.domain.decision import Allow, Deny, Subject, Upstream
 from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Reveal
@@ -41,7 +41,9 @@ class Responder:
     """Builds the answers of one snapshot.
 
     Answers repeat: for one app and API they differ only in the request id. So each is built once with a stand-in of
-    the same length, and the id is put in its place. The stand-in is random, so no client can send it.
+    the same length, and the id is put in its place. The stand-in is random, so no client can send it. What one request
+    alone is told, or carries upstream, is a message of its own, joined to the first: a parser merges the two
+    (protobuf encoding, "Last One Wins").
     """
 
     def __init__(self, snapshot: Snapshot, stand_in: str) -> None:
@@ -51,21 +53,24 @@ class Responder:
         self._stand_in_bytes = stand_in.encode()
         self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_allowed)
         self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_denied)
+        self._carried = lru_cache(maxsize=_CACHED_ANSWERS)(carry)
         self._told = lru_cache(maxsize=len(reason.CATALOGUE))(lambda answer, grpc: tell(answer, stand_in, grpc))
 
     def respond(self, decision: Allow | Deny, network: Network, request_id: str, grpc_caller: bool) -> bytes:
         """The serialized CheckResponse."""
         if isinstance(decision, Allow):
-            built = self._allowed(decision.label, decision.about, network, decision.extra)
+            headers, misspelled = decision.extra
+            built = self._allowed(decision.label, decision.about, network, tuple([name for name, _ in headers]))
+            if headers or misspelled:
+                built += self._carried(headers, misspelled)
         else:
             built = self._denied(decision.reason, decision.about, network, grpc_caller)
             answer = _answer(decision.reason, decision.fact, self._settings.errors)
-            told = tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
-            built += told  # joined messages are merged by the parser (protobuf encoding, "Last One Wins")
+            built += tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
         return built.replace(self._stand_in_bytes, request_id.encode())
 
-    def _build_allowed(self, label: str, about: Subject, network: Network, extra: Extra) -> bytes:
-        changes = upstream_changes(about, network, self._stand_in, extra, self._settings)
+    def _build_allowed(self, label: str, about: Subject, network: Network, carried: tuple[str, ...]) -> bytes:
+        changes = upstream_changes(about, network, self._stand_in, carried, self._settings)
         metadata = self._metadata_of("allow", label, about, network)
         return check_response(changes, self._stand_in, metadata).SerializeToString()
 
@@ -129,6 +134,16 @@ def check_response(outcome: Upstream | Denial, request_id: str, metadata: Struct
     )
 
 
+def carry(headers: tuple[tuple[str, str], ...], misspelled: tuple[str, ...]) -> bytes:
+    """What one allowed request alone carries upstream and loses, to be joined to what holds for all of its kind."""
+    carried = pb.CheckResponse.FromString(_carried_template(tuple([name for name, _ in headers])))
+    changes = carried.ok_response
+    for place, (_, value) in enumerate(headers):
+        changes.headers[place].header.value = header_text(value)
+    changes.headers_to_remove.extend(misspelled)
+    return carried.SerializeToString()
+
+
 def tell(answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
     """The message of a denial, in a header and in the body (JSON, or for gRPC the bare message), to be joined to it.
 
@@ -136,15 +151,17 @@ def tell(answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
     once. This part has no status, so it cannot change the denial's.
     """
     message = header_text(answer.message)
-    headers = [_header("X-Ca-Error-Message", message)]
+    told = pb.CheckResponse.FromString(_TOLD_TO_GRPC if grpc_caller else _TOLD)
+    denied = told.denied_response
+    denied.headers[0].header.value = message
     if grpc_caller:
         encoded = quote(message, safe=_GRPC_MESSAGE_SAFE)[:MAX_MESSAGE_BYTES]
-        headers.append(_header("grpc-message", _CUT_ESCAPE.sub("", encoded)))
+        denied.headers[1].header.value = _CUT_ESCAPE.sub("", encoded)
         # Envoy makes the body the grpc-message, whatever the header says, and may write three bytes for one of ours.
-        body = message.encode()[:_MAX_GRPC_MESSAGE_BYTES].decode("utf-8", "ignore")
+        denied.body = message.encode()[:_MAX_GRPC_MESSAGE_BYTES].decode("utf-8", "ignore")
     else:
-        body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
-    return pb.CheckResponse(denied_response=pb.DeniedHttpResponse(headers=headers, body=body)).SerializeToString()
+        denied.body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
+    return told.SerializeToString()
 
 
 def _answer(cause: Reason, fact: str, errors: ErrorSettings) -> Answer:
@@ -170,3 +187,21 @@ def _header(name: str, value: str) -> pb.HeaderValueOption:
     return pb.HeaderValueOption(
         header=pb.HeaderValue(key=name, value=value), append=_DO_NOT_APPEND, append_action=_OVERWRITE_IF_EXISTS_OR_ADD
     )
+
+
+# Parsing a template and filling it in takes a third of the time that building the messages takes.
+
+
+@lru_cache(maxsize=1024)
+def _carried_template(names: tuple[str, ...]) -> bytes:
+    changes = pb.OkHttpResponse(headers=[_header(name, "") for name in names])
+    return pb.CheckResponse(ok_response=changes).SerializeToString()
+
+
+def _told_template(*names: str) -> bytes:
+    denied = pb.DeniedHttpResponse(headers=[_header(name, "") for name in names])
+    return pb.CheckResponse(denied_response=denied).SerializeToString()
+
+
+_TOLD: Final = _told_template("X-Ca-Error-Message")
+_TOLD_TO_GRPC: Final = _told_template("X-Ca-Error-Message", "grpc-message")

@@ -187,7 +187,7 @@ class _Check:
 def new_request_id() -> str:
     """A random UUID in upper case, as the vendor's gateway gives (not a secret)."""
     number = random.getrandbits(128) & ~_UUID4_MASK | _UUID4_BITS
-    digits = f"{number:032X}"
+    digits = format(number, "032X")
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

@@ -13,8 +13,11 @@ from extauthz.domain.jwk import PUBLIC_KEY_ALGORITHMS, KeySet, read_key
 from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.key_source import KeySource
 from extauthz.domain.request import Delivery, Network, Request, Stage
+from extauthz.domain.settings import Settings
+from extauthz.domain.snapshot import build_snapshot
 
 NOW_S = 1_800_000_000
+EMPTY_SNAPSHOT = build_snapshot("r1", 0, Settings(), (), (), (), ())
 
 
 def _jwk(made: dict[str, Any], kid: str, algorithm: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from extauthz.domain.jwk import KeySet, VerificationKey
 from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.key_source import KeySource
 from extauthz.domain.token_memory import TokenMemory
-from tests.unit.auth.one_api import EC_KEY, NOW_S, RSA_KEY, api, key_set, plugin, request, token
+from tests.unit.auth.one_api import EC_KEY, EMPTY_SNAPSHOT, NOW_S, RSA_KEY, api, key_set, plugin, request, token
 
 
 class CountingKeys(dict[str, Any]):
@@ -36,7 +36,7 @@ def counting_source() -> tuple[KeySource, CountingKeys]:
 
 
 def outcome(jwt_plugin: JwtPlugin, text: str, now_s: float = NOW_S) -> Proof | Refusal:
-    return authenticate(request(text), api(jwt_plugin), None, int(now_s * 1000))  # type: ignore[arg-type]
+    return authenticate(request(text), api(jwt_plugin), EMPTY_SNAPSHOT, int(now_s * 1000))
 
 
 def refused(jwt_plugin: JwtPlugin, text: str, now_s: float = NOW_S) -> Any:

@@ -4,7 +4,7 @@ import pytest
 
 from extauthz.decide.pipeline import decide
 from extauthz.decide.upstream import upstream_changes
-from extauthz.domain.decision import Allow
+from extauthz.domain.decision import Allow, Extra
 from extauthz.domain.jwt import ClaimHeader
 from extauthz.domain.request import Network
 from tests.unit.auth.token_making import bearer, plugin
@@ -37,5 +37,6 @@ def test_a_signature_is_no_token_and_makes_nobody_an_app():
 def test_an_anonymous_caller_brings_no_claims_of_its_own():
     decision = decide(request(headers={"X-Sub": "admin"}), SNAPSHOT, NOW_MS)
     assert isinstance(decision, Allow)
-    changes = upstream_changes(decision.about, Network.INTERNET, "ID", decision.extra, SNAPSHOT.settings)
+    assert decision.extra == Extra()
+    changes = upstream_changes(decision.about, Network.INTERNET, "ID", (), SNAPSHOT.settings)
     assert "x-sub" in changes.remove_headers

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from extauthz.decide.pipeline import decide
 from extauthz.decide.upstream import upstream_changes
+from extauthz.domain.decision import Upstream
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact, Settings
 from tests.unit.auth.token_making import bearer, plugin
@@ -18,7 +19,12 @@ EVERY_FACT = Settings(identity_headers=tuple((f"x-fact-{fact.value.replace('_', 
 def changes(sent, one, settings=None):
     known = snapshot(one, settings=settings)
     allow = decide(sent, known, NOW_MS)
-    return upstream_changes(allow.about, sent.network, "ID", allow.extra, known.settings)
+    carried = tuple(name for name, _ in allow.extra.headers)
+    settled = upstream_changes(allow.about, sent.network, "ID", carried, known.settings)
+    return Upstream(
+        settled.set_headers + allow.extra.headers,
+        settled.remove_headers + allow.extra.misspelled,
+    )
 
 
 def arrives(sent, upstream):

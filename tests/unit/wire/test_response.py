@@ -69,8 +69,11 @@ def test_header_text_is_idempotent(text):
 
 @given(st.lists(st.tuples(st.sampled_from(["x-a", "x-b"]), FACTS), max_size=3))
 def test_what_goes_upstream_is_legal_too(headers):
-    response = answer(Allow(ALLOWED, Subject(), Extra((), tuple(headers), ("x_c",))))
+    response = answer(Allow(ALLOWED, Subject(), Extra(tuple(headers), ("x_c",))))
     assert response.status.code == 0
+    names = [one.header.key for one in response.ok_response.headers]
+    assert names[len(names) - len(headers) :] == [name for name, _ in headers]
+    assert list(response.ok_response.headers_to_remove)[-1] == "x_c"
     assert all(not CONTROL.search(one.header.value) for one in response.ok_response.headers)
     for option in [*response.ok_response.headers, *response.ok_response.response_headers_to_add]:
         assert option.HasField("append")
