@@ -86,11 +86,11 @@ limits: $(READY) ## what the worst request of a stranger costs, the table of doc
 soak: $(READY) ## an hour of steady load (SECONDS_OF_SOAK=3600): is memory flat, are file descriptors?
 	$(BIN)/python -m bench.soak --seconds $(or $(SECONDS_OF_SOAK),3600) $(ARGS)
 
-bench: $(READY) bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
-	$(BIN)/python -m bench $(ARGS)
+bench: compiled bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
+	$(ON_COMPILED) $(BIN)/python -m bench $(ARGS)
 
-bench-quick: $(READY) bench-tools ## the ratios that have to hold, under two minutes on two cores
-	$(BIN)/python -m bench --quick $(ARGS)
+bench-quick: compiled bench-tools ## the ratios that have to hold, under two minutes on two cores
+	$(ON_COMPILED) $(BIN)/python -m bench --quick $(ARGS)
 
 bench-micro: $(READY) ## the decision and the servicer alone, with pytest-benchmark
 	$(BIN)/python -m pytest bench/micro $(ARGS)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import extauthz
 from bench import inprocess, requests
 from bench.counts import instructions_per_check
 from bench.lanes import run_lanes
@@ -26,7 +27,7 @@ from bench.scenarios import (
     variant_lane,
     worker_lanes,
 )
-from bench.servers import LOAD_CORE, ROOT, Server, Servers, StartFailed, build_of, can_run_workers
+from bench.servers import LOAD_CORE, ROOT, Server, Servers, StartFailed, can_run_workers
 from bench.world import World
 
 QUICK_METHODS = (requests.DIGEST_GET, requests.APP_CODE, requests.JWT)
@@ -39,20 +40,17 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="only the ratios that have to hold, under two minutes")
     parser.add_argument("--turns", type=int, help="how often each lane runs")
     parser.add_argument("--seconds", type=float, help="how long a turn of a lane takes")
-    parser.add_argument(
-        "--python", default="", help="an interpreter whose extauthz is built in another way, beside ours"
-    )
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
     os.sched_setaffinity(0, {int(LOAD_CORE)})  # our own load driver runs in this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended on that way too
-    report = Report("make bench-quick" if options.quick else "make bench", build_of())
+    report = Report("make bench-quick" if options.quick else "make bench", extauthz.build())
     folder = Path(tempfile.mkdtemp(prefix="extauthz-bench-"))
     try:
         require("h2load", "wrk", "taskset")
         with Servers(World(), folder) as servers:
             bench = Bench.open(servers, options.seconds or (1.0 if options.quick else 1.5))
-            _measure(bench, report, options.turns or (3 if options.quick else 5), options.quick, options.python)
+            _measure(bench, report, options.turns or (3 if options.quick else 5), options.quick)
     except (NoResult, ToolMissing, StartFailed, inprocess.WrongAnswer) as error:
         print(f"no result: {error}", file=sys.stderr)
         return 1
@@ -65,7 +63,7 @@ def main() -> int:
     return 0
 
 
-def _measure(bench: Bench, report: Report, turns: int, quick: bool, python: str) -> None:
+def _measure(bench: Bench, report: Report, turns: int, quick: bool) -> None:
     say = _speaker()
     say("the servicer by itself")
     _in_process(bench, report, 800 if quick else 3000)
@@ -74,8 +72,8 @@ def _measure(bench: Bench, report: Report, turns: int, quick: bool, python: str)
     few = min(turns, 3)
     ours_grpcio = bench.servers.service("grpcio")
     _overload(bench, report, turns, say, {"native": ours, "grpcio": ours_grpcio})
-    if python:
-        _builds(bench, report, turns, say, ours, python)
+    if report.build == "compiled":
+        _builds(bench, report, turns, say, ours)
     say("through Envoy")
     report.results |= run_lanes(list(envoy_lanes(bench, ours, constant)), turns, say)
     report.ratios["envoy_digest_vs_envoy_constant"] = _share(report, "envoy_digest", "envoy_constant")
@@ -154,16 +152,14 @@ def _overload(bench: Bench, report: Report, turns: int, say: Callable[[str], Non
         report.ratios[f"{prefix}overload_unanswered_share"] = over.apart("nothing") / over.apart("offered")
 
 
-def _builds(bench: Bench, report: Report, turns: int, say: Callable[[str], None], ours: Server, python: str) -> None:
-    mine, other = report.build, build_of(python)
-    if mine == other:
-        report.notes.append(f"`--python` has the same build as this run ({mine}), so they are not compared.")
-        return
-    say(f"{other} beside {mine}")
-    builds = {mine: ours, other: bench.servers.service("native", name=other, python=python)}
-    report.results |= run_lanes(list(build_lanes(bench, builds, QUICK_METHODS)), turns, say)
+def _builds(bench: Bench, report: Report, turns: int, say: Callable[[str], None], compiled: Server) -> None:
+    say("the pure build beside the compiled one")
+    pure = bench.servers.service("native", name="pure", pure=True)
+    report.results |= run_lanes(
+        list(build_lanes(bench, {"pure": pure, "compiled": compiled}, QUICK_METHODS)), turns, say
+    )
     for method in QUICK_METHODS:
-        report.ratios[f"{method}_{other}_vs_{mine}"] = _share(report, f"{method}_{other}", f"{method}_{mine}")
+        report.ratios[f"{method}_compiled_vs_pure"] = _share(report, f"{method}_compiled", f"{method}_pure")
 
 
 def _workers(bench: Bench, report: Report, turns: int, say: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bench import inprocess, requests
-from bench.servers import ROOT
+from bench.servers import environment
 from extauthz.config import load
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def instructions_per_check(world: "World", folder: Path) -> dict[str, float]:
     asked = write_requests(world, folder)
     command = ["valgrind", "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={folder}/counted.out"]
     command += ["--dump-line=no", sys.executable, "-m", "bench.counts", str(config), str(asked)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    seeded = {**environment(), "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=seeded)
     # The first part is the start and the first warm-up, the second what we want, the third the next warm-up, and so on.
     wanted = [folder / f"counted.out.{2 * index + 2}" for index in range(len(LANES))]
     if done.returncode or not all(file.exists() for file in wanted):

@@ -68,7 +68,7 @@ class Bench:
             payload = requests.check_request(self.world, method, header_map=header_map)
             if not answer:
                 ask_all(server.address, [payload], lambda given: inprocess.expect(given, method), server.cpu_s)
-            return h2load(server.address, payload, length, self.seconds, server.cpu_s, self.folder)
+            return h2load(server.address, payload, length, self.seconds, server.cpu_s, self.servers.load_folder)
 
         return turn
 

@@ -56,6 +56,9 @@ class Servers:
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self.folder = folder
+        self.load_folder = folder / "load"
+        """For the files of a load generator: what is written beside the configurations wakes the service's watcher."""
+        self.load_folder.mkdir()
         self._started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
 
     def __enter__(self) -> "Servers":
@@ -94,22 +97,22 @@ class Servers:
         apps: int = SMALL,
         apis: int = SMALL,
         decision_log: str | None = None,
-        python: str = "",
+        pure: bool = False,
         core: str = SERVER_CORE,
     ) -> Server:
         """Our service: `extauthz serve` for the small world, the same with a larger snapshot otherwise.
 
-        With ``python``, another interpreter, it is the package that is installed there.
+        ``pure``: from the Python sources, whichever build is measured otherwise.
         """
         name = name or f"service-{transport}-{apps}-{apis}"
         address, operations = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         file = self.world.write(
             self.folder, name, address=address, operations=operations, transport=transport, decision_log=decision_log
         )
-        command = [python or sys.executable, "-m", "extauthz", "serve", "--config", str(file)]
+        command = [sys.executable, "-m", "extauthz", "serve", "--config", str(file)]
         if (apps, apis) != (SMALL, SMALL):
             command = [sys.executable, "-m", "bench.large", str(file), str(apps), str(apis)]
-        process, log = self.run(name, command, core, source=not python)
+        process, log = self.run(name, command, core, pure=pure)
         self.wait_ready(name, process, log, f"http://{operations}/readyz")
         return Server(name, address, process)
 
@@ -127,9 +130,9 @@ class Servers:
         return Server(name, f"127.0.0.1:{port}", process), [f"127.0.0.1:{port + index}" for index in range(count)]
 
     def run(
-        self, name: str, command: list[str], core: str, *, source: bool = True
+        self, name: str, command: list[str], core: str, *, pure: bool = False
     ) -> tuple[subprocess.Popen[bytes], Path]:
-        """Start a command on the given cores; its output goes to a file. ``source``: it imports from this tree."""
+        """Start a command on the given cores; its output goes to a file."""
         log = self.folder / f"{name}.log"
         output = log.open("wb")
         process = subprocess.Popen(
@@ -137,7 +140,7 @@ class Servers:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=self.folder,
-            env={**_environment(source), "PYTHONUNBUFFERED": "1"},
+            env=environment(pure),
         )
         self._started.append((process, output))
         return process, log
@@ -155,22 +158,11 @@ class Servers:
             _give_up(name, process, log, deadline)
 
 
-def build_of(python: str = "") -> str:
-    """``compiled`` or ``pure``: how the package is built that an interpreter, else our own, serves with.
-
-    Raises StartFailed when it has none.
-    """
-    code = "import extauthz.decide.pipeline as module; print(module.__file__)"
-    command = [python or sys.executable, "-c", code]
-    done = subprocess.run(command, cwd="/", env=_environment(not python), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StartFailed(f"{command[0]} has no extauthz: {done.stderr[-500:]}")
-    return "pure" if done.stdout.strip().endswith(".py") else "compiled"
-
-
-def _environment(source: bool) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return {**environment, "PYTHONPATH": str(ROOT)} if source else environment
+def environment(pure: bool = False) -> dict[str, str]:
+    """What a server is started with: the build that runs here, or the sources of this tree."""
+    inherited = "" if pure else os.environ.get("PYTHONPATH", "")
+    paths = os.pathsep.join(filter(None, (inherited, str(ROOT))))
+    return {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
 
 
 def free_port() -> int:

@@ -9,7 +9,6 @@ from bench.lanes import Lane, Result
 from bench.load import Round
 from bench.report import Report
 from bench.scenarios import NATIVE, UNDER_OVERLOAD
-from bench.servers import build_of
 
 
 def result(name, rate, baseline="", group=NATIVE, busy=0.95, p99_us=20_000, **apart):
@@ -81,11 +80,3 @@ def test_the_picture_is_well_formed_even_of_a_run_without_lanes(written, tmp_pat
     assert "method a" in ElementTree.tostring(ElementTree.parse(written / "latest.svg").getroot(), "unicode")
     Report("make bench", "pure").write(tmp_path / "empty")
     ElementTree.parse(tmp_path / "empty" / "latest.svg")
-
-
-def test_the_build_is_found_where_the_server_finds_it(tmp_path):
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho /somewhere/extauthz/decide/pipeline.cpython-311-x86_64-linux-gnu.so\n")
-    python.chmod(0o755)
-    assert build_of(str(python)) == "compiled"
-    assert build_of() in ("pure", "compiled")
