@@ -1,7 +1,9 @@
 """More than a server can do: checks at a fixed rate, with a deadline as Envoy has it, whatever the server answers.
 
 An open loop over several connections. As Envoy does, each check names its deadline (``grpc-timeout``) and is reset when
-it has passed. Latencies count from the moment at which a check was due, so that a stall hides nothing.
+it has passed; and as Envoy's circuit breaker does, what is due while ``MAX_REQUESTS`` are under way is ended here, with
+a 503 that costs the server nothing. Latencies count from the moment at which a check was due, so that a stall hides
+nothing.
 """
 
 import select
@@ -19,6 +21,8 @@ from bench.requests import frame
 DEADLINE_S: Final = 0.2
 """Envoy's own default for the question to an authorization service."""
 WARM_UP_S: Final = 0.3
+MAX_REQUESTS: Final = 400
+"""Of the circuit breaker of the clusters in envoy/, for one worker."""
 _UNSENT_BYTES: Final = 262_144
 """So much may wait for the server to read it; what is due beyond that waits as well, and its deadline runs."""
 _STREAMS_AT_FIRST: Final = 100
@@ -35,6 +39,8 @@ class _Tally:
     samples: dict[int, bytes] = field(default_factory=dict)
     """One answer of each size."""
     nothing: int = 0
+    broken: int = 0
+    """Ended by the circuit breaker."""
     closed: int = 0
     """Connections that the server ended."""
 
@@ -47,6 +53,9 @@ class _Tally:
 
     def gave_up(self, due: float) -> None:
         self.nothing += due >= self.began + WARM_UP_S
+
+    def broke(self, due: float) -> None:
+        self.broken += due >= self.began + WARM_UP_S
 
 
 def flood(
@@ -85,6 +94,7 @@ def flood(
         "refused": len(refused) / span_s,
         "refused_p99_us": float(refused[int(0.99 * len(refused))]) if refused else 0.0,
         "nothing": sum(peer.tally.nothing for peer in peers) / span_s,
+        "broken": sum(peer.tally.broken for peer in peers) / span_s,
         "closed": float(sum(peer.tally.closed for peer in peers)),
         "driver_busy": own / elapsed,
     }
@@ -153,6 +163,9 @@ class _Peer:
             self._block = self._later
             self._window -= self._size
             self._stream += 2
+            self._due += self._every_s
+        while len(self._open) + (now - self._due) / self._every_s >= MAX_REQUESTS // CONNECTIONS:
+            self.tally.broke(self._due)  # what waits for a flow-control window is under way as well
             self._due += self._every_s
         while self._due + DEADLINE_S <= now:  # never sent, because the server takes no more
             self.tally.gave_up(self._due)

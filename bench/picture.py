@@ -123,13 +123,14 @@ def _overload(page: _Page, results: Mapping[str, Result]) -> None:
         return
     page.heading(
         "Twice as many checks as can be answered",
-        "100%: the peak of the transport; blue: decided, yellow: refused with 503, red: no answer before the deadline",
+        "100%: the peak; blue: decided, yellow: 503 at once, by Envoy or us, red: no answer before the deadline",
     )
     top = page.y - 4
     half = _FULL / 2
     for result in chosen:
         peak = results[result.lane.baseline].median("rate")
-        parts = (result.median("rate"), _OURS), (result.apart("refused"), _REFUSED), (result.apart("nothing"), _LOST)
+        refused = result.apart("refused") + result.apart("broken")
+        parts = (result.median("rate"), _OURS), (refused, _REFUSED), (result.apart("nothing"), _LOST)
         widths = [(rate / peak * half, fill) for rate, fill in parts if rate]
         share = result.share_of(results[result.lane.baseline])
         page.row(result.lane.words, widths, f"{share:.0%} · p99 {result.median('p99_us') / 1000:.0f} ms")

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any, Final
 
 from bench import picture, tables
-from bench.flood import DEADLINE_S
+from bench.flood import DEADLINE_S, MAX_REQUESTS
 from bench.lanes import Result
 from bench.load import CONNECTIONS, PAGES, STREAMS
 from bench.scenarios import AT_A_RATE, UNDER_OVERLOAD
@@ -130,7 +130,11 @@ class Report:
 def _reading() -> str:
     text = Template((Path(__file__).parent / "reading.md").read_text())
     return text.substitute(
-        in_flight=CONNECTIONS * STREAMS, pages=PAGES, connections=CONNECTIONS, deadline=f"{DEADLINE_S * 1000:.0f}"
+        in_flight=CONNECTIONS * STREAMS,
+        pages=PAGES,
+        connections=CONNECTIONS,
+        deadline=f"{DEADLINE_S * 1000:.0f}",
+        max_requests=MAX_REQUESTS,
     )
 
 

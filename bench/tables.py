@@ -60,11 +60,11 @@ def under_overload(chosen: Mapping[str, Result], every: Mapping[str, Result]) ->
         if peak is None:
             continue
         rates = [peak.median("rate"), result.apart("offered"), result.median("rate")]
-        lost = [result.apart("refused"), result.apart("nothing")]
+        lost = [result.apart("broken"), result.apart("refused"), result.apart("nothing")]
         first = [result.lane.words, *(f"{rate:,.0f}" for rate in rates), f"{result.share_of(peak):.2f}"]
         times = [_ms(result.median("p50_us")), _ms(result.median("p99_us")), _ms(peak.median("p99_us"))]
         rows.append([*first, *(f"{rate:,.0f}" for rate in lost), *times, f"{result.apart('driver_busy'):.2f}"])
-    heads = ["", "peak/s", "asked/s", "decided/s", "share of the peak", "503 `overloaded`/s", "no answer/s"]
+    heads = ["", "peak/s", "asked/s", "decided/s", "share of the peak", "503 by Envoy/s", "503 by us/s", "no answer/s"]
     return _table([*heads, "p50 ms", "p99 ms", "p99 ms at the peak", "driver's core"], rows)
 
 

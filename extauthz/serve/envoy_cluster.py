@@ -45,7 +45,10 @@ def envoy_clusters(file: ConfigFile, workers: int, host: str = "") -> list[dict[
             if listen.tls is not None:
                 sockets[name] = _tls(listen.tls)
     ejecting = _EJECTING if workers > 1 else {}
-    return [_cluster(name, found) | ejecting | sockets.get(name, {}) for name, found in endpoints.items()]
+    # A little below what a worker lets wait: Envoy ends what is too much with a 503 that costs the worker nothing.
+    most = max(1, file.limits.in_flight * 4 // 5) * workers
+    breaker = {"max_requests": most, "max_pending_requests": most, "max_retries": 100}
+    return [_cluster(name, found, breaker) | ejecting | sockets.get(name, {}) for name, found in endpoints.items()]
 
 
 def _tls(tls: Tls) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def _tls(tls: Tls) -> dict[str, Any]:
     }
 
 
-def _cluster(name: str, endpoints: list[dict[str, Any]]) -> dict[str, Any]:
+def _cluster(name: str, endpoints: list[dict[str, Any]], breaker: dict[str, int]) -> dict[str, Any]:
     return {
         "name": name,
         "type": "STRICT_DNS" if any(_needs_dns(entry) for entry in endpoints) else "STATIC",
@@ -72,7 +75,7 @@ def _cluster(name: str, endpoints: list[dict[str, Any]]) -> dict[str, Any]:
         "lb_policy": "LEAST_REQUEST",
         # Otherwise Envoy goes on asking a worker that drains, once half of them say NOT_SERVING.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "circuit_breakers": {"thresholds": [{"max_requests": 10000, "max_pending_requests": 2000, "max_retries": 100}]},
+        "circuit_breakers": {"thresholds": [breaker]},
         "typed_extension_protocol_options": {
             _HTTP2: {
                 "@type": f"type.googleapis.com/{_HTTP2}",

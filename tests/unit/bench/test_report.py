@@ -22,7 +22,7 @@ def report():
     report = Report("make bench", "pure")
     report.results["constant_a"] = result("constant_a", 50_000, busy=0.6)
     report.results["method_a"] = result("method_a", 20_000, "constant_a")
-    over = {"offered": 40_000.0, "refused": 19_000.0, "nothing": 4_000.0, "driver_busy": 0.3}
+    over = {"offered": 40_000.0, "refused": 9_000.0, "broken": 10_000.0, "nothing": 4_000.0, "driver_busy": 0.3}
     report.results["peak"] = result("peak", 20_000, group=UNDER_OVERLOAD, p99_us=10_000)
     report.results["over"] = result("over", 17_000, "peak", UNDER_OVERLOAD, **over)
     return report
@@ -51,11 +51,19 @@ def test_one_line_names_every_lane_that_was_held_back(written):
 
 def test_overload_shows_what_became_of_every_check(written):
     row = next(line for line in (written / "latest.md").read_text().splitlines() if line.startswith("| over"))
-    assert [cell.strip() for cell in row.split("|")[2:8]] == ["20,000", "40,000", "17,000", "0.85", "19,000", "4,000"]
+    assert [cell.strip() for cell in row.split("|")[2:9]] == [
+        "20,000",
+        "40,000",
+        "17,000",
+        "0.85",
+        "10,000",
+        "9,000",
+        "4,000",
+    ]
 
 
 def test_a_driver_without_time_is_reported(report):
-    over = {"offered": 40_000.0, "refused": 1.0, "nothing": 1.0, "driver_busy": 0.99}
+    over = {"offered": 40_000.0, "refused": 1.0, "broken": 0.0, "nothing": 1.0, "driver_busy": 0.99}
     report.results["over"] = result("over", 17_000, "peak", UNDER_OVERLOAD, **over)
     report.note_limits()
     assert any("the driver used its whole core" in note for note in report.notes)

@@ -242,8 +242,10 @@ def test_envoy_cluster_lists_every_socket_and_envoy_accepts_it(config, tmp_path)
         ],
     }
     shipped = yaml.safe_load((ROOT / "envoy" / "demo.yaml").read_text())["static_resources"]["clusters"][0]
-    for key in shipped.keys() - {"name", "load_assignment"}:
+    for key in shipped.keys() - {"name", "load_assignment", "circuit_breakers"}:
         assert clusters[0][key] == shipped[key], f"{key} differs from the demo's"
+    two, one = (cluster["circuit_breakers"]["thresholds"][0] for cluster in (clusters[0], shipped))
+    assert two["max_requests"] == 2 * one["max_requests"] == 2 * 400
 
     bootstrap = tmp_path / "envoy.yaml"
     bootstrap.write_text(yaml.safe_dump({"static_resources": {"clusters": clusters}}))
