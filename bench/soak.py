@@ -4,8 +4,10 @@ The load is what a day brings: allows, refusals of every kind, forms, connection
 """
 
 import argparse
+import contextlib
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -40,7 +42,8 @@ def _configuration(port: int, transport: str) -> dict[str, Any]:
         return {**paths, "auth": {"internet": method}, **digest}
 
     return {
-        "listen": [{"address": f"127.0.0.1:{port}"}], "transport": transport, "drain": 0,
+        "listen": [{"address": f"127.0.0.1:{port}"}], "operations": f"127.0.0.1:{port + 1}",
+        "transport": transport, "drain": 0,
         "decision_log": {"destination": {"file": "decisions.jsonl"}},
         "groups": [{"id": "g", "domains": ["*"]}],
         "apis": [api("open", "none"), api("coded", "appcode"), api("signed", "digest")],
@@ -84,11 +87,20 @@ def soak(seconds: float, rate: float, transport: str, port: int) -> dict[str, An
         file.write_text(yaml.safe_dump(_configuration(port, transport)))
         process = subprocess.Popen([sys.executable, "-m", "extauthz", "serve", "--config", str(file)], cwd=folder)
         try:
+            _wait_until_it_listens(process, port)
             samples, answers = _load(process.pid, f"127.0.0.1:{port}", seconds, rate)
         finally:
             process.terminate()
             process.wait(20)
     return {"transport": transport, "seconds": seconds, "per_second": rate, "answers": answers} | _verdict(samples)
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
+    while process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise SystemExit("the service did not start; it says why above")
 
 
 def _load(pid: int, address: str, seconds: float, rate: float) -> tuple[list[dict[str, float]], dict[str, int]]:
