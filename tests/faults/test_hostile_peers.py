@@ -22,9 +22,9 @@ EVERY_S = 0.0025
 TWICE = 2.0
 NOISE_S = 0.005
 """What the neighbours on a shared machine of two cores may add to one of two p99 that are compared."""
-BURST_MS = 150.0
+BURST_MS = 1000.0
 """The bound for grpcio under streams: grpc.aio makes a coroutine of every stream, so a burst of a hundred costs it some
-40 ms in which nobody is answered, and no option of it bounds that."""
+40 ms in which nobody is answered, and no option of it bounds that. At this rate its core is full where it is shared."""
 ATTEMPTS = 3
 """How often the machine may be at fault. What a peer does to others, it does every time."""
 MEMORY_MIB = 160
