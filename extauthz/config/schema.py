@@ -84,6 +84,11 @@ class Limits(Section):
     in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         500, description="checks waiting or in work per listener and worker; past it, 503 at once (`overloaded`)"
     )
+    message_mebibytes: Annotated[int, Field(ge=1, le=64)] = Field(
+        2,
+        description="larger questions are refused unread (`request_invalid`); keep Envoy's with_request_body below it, "
+        "and while one is read all others wait, so set it no higher than signed bodies are",
+    )
 
 
 class ClientAddress(Section):

@@ -114,9 +114,9 @@ def body_limit_small(material: Material, service: ServiceFacts) -> Iterator[Spot
 @rule(
     "body-limit-large",
     Severity.ERROR,
-    why="A body beyond what the service takes in one message is refused by gRPC before the service sees it, so the "
-    "caller gets status_on_error instead of an answer.",
-    instead="a max_request_bytes that leaves room for headers below the 8 MiB that the service takes",
+    why="A message beyond what the service takes is refused unread, whatever it asks.",
+    instead="a max_request_bytes that leaves room for headers below `limits: {message_mebibytes}` of the service, "
+    "which is 2 unless its configuration says otherwise: show it with `--config`",
 )
 def body_limit_large(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for asking in material.askings:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extauthz.config.plugin_schema import JwtEntry
-from extauthz.config.schema import AnyOf, Auth, ConfigFile
+from extauthz.config.schema import AnyOf, Auth, ConfigFile, Limits
 from extauthz.domain.api import AuthMethod
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact
@@ -27,7 +27,7 @@ class ServiceFacts:
     """Ports of Envoy's listeners that the configuration maps to a network."""
     workers: int = 1
     """Processes that answer checks: each should be an endpoint of its own."""
-    max_message_bytes: int = 8 * 1024 * 1024
+    max_message_bytes: int = Limits().message_mebibytes << 20
     """The largest CheckRequest that the service takes."""
 
 
@@ -48,6 +48,7 @@ def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
         bound_ports=frozenset(_port(listen.address) for listen in file.listen if listen.network is not None),
         port_networks=frozenset(file.port_networks),
         workers=workers,
+        max_message_bytes=file.limits.message_mebibytes << 20,
     )
 
 

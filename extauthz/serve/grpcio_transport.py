@@ -12,12 +12,11 @@ from extauthz.domain import reason
 from extauthz.domain.request import Network
 from extauthz.serve.stall import LOOK_S, SETTLE_S, StallWatch
 from extauthz.serve.tls import Certificates, may_ask
-from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, TracedChecks, bound_address
+from extauthz.serve.transports import HEALTH_PATH, Health, TracedChecks, bound_address
 from extauthz.wire.servicer import CHECK_PATH, Servicer
 
+_LARGEST: Final = 64 * 1024 * 1024
 _OPTIONS: Final = (
-    # gRPC's own limit answers with a gRPC error; ours, an explicit denial, has to come first.
-    ("grpc.max_receive_message_length", 8 * MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
     # Envoy may ping more often than gRPC's defaults permit, and would be sent away for it.
     ("grpc.keepalive_permit_without_calls", 1),
@@ -38,6 +37,7 @@ class GrpcioTransport:
         servicer: Servicer,
         health: Health,
         in_flight_limit: int,
+        message_limit: int,
         certificates: Certificates | None = None,
         *,
         traced: TracedChecks | None = None,
@@ -50,6 +50,7 @@ class GrpcioTransport:
         self._traced = traced
         self._health = health
         self._limit = in_flight_limit
+        self._message_limit = message_limit
         self._certificates = certificates
         self._names = None if certificates is None or not certificates.allowed_clients else certificates.allowed_clients
         self._server: Any = None
@@ -60,7 +61,9 @@ class GrpcioTransport:
 
     async def start(self) -> None:
         # Not earlier: grpc.aio binds a server to the event loop that runs when it is made.
-        self._server = grpc.aio.server(options=_OPTIONS)
+        # gRPC's own limit answers with a gRPC error; ours, an explicit denial, has to come first.
+        largest = ("grpc.max_receive_message_length", max(_LARGEST, 2 * self._message_limit))
+        self._server = grpc.aio.server(options=[*_OPTIONS, largest])
         self._server.add_generic_rpc_handlers((_Handlers({CHECK_PATH: self._check, HEALTH_PATH: self._check_health}),))
         try:
             if self._certificates is None:
@@ -101,7 +104,7 @@ class GrpcioTransport:
     async def _check(self, payload: bytes, context: Any) -> bytes:
         if self._names is not None and not may_ask(context, self._names):
             return self._servicer.refuse(reason.PEER_REFUSED)
-        if len(payload) > MAX_MESSAGE_BYTES:
+        if len(payload) > self._message_limit:
             return self._servicer.refuse(reason.REQUEST_INVALID)
         left_s = context.time_remaining()
         if self.in_flight >= self._limit or (left_s is not None and left_s < LEAST_LEFT_S):

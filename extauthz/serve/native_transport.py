@@ -19,7 +19,7 @@ from typing import Any, Final
 from extauthz.domain import reason
 from extauthz.domain.request import Network
 from extauthz.serve.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
-from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, Metadata, TracedChecks, bound_address
+from extauthz.serve.transports import HEALTH_PATH, Health, Metadata, TracedChecks, bound_address
 from extauthz.wire.servicer import CHECK_PATH, Servicer, describe
 
 QUIET_S: Final = 0.25
@@ -54,6 +54,7 @@ class NativeTransport:
         servicer: Servicer,
         health: Health,
         in_flight_limit: int,
+        message_limit: int,
         *,
         traced: TracedChecks | None = None,
     ) -> None:
@@ -67,6 +68,7 @@ class NativeTransport:
         """Of the calls that wait, by call id; only with tracing."""
         self._health = health
         self._limit = in_flight_limit
+        self._message_limit = message_limit
         self._waiting: deque[_Waiting] = deque()
         self._newest_first = False
         self._working = 0
@@ -194,7 +196,7 @@ class NativeTransport:
                 break
             passed_s = now_s
             done += 1
-            if len(payload) > MAX_MESSAGE_BYTES:
+            if len(payload) > self._message_limit:
                 answers.append((call_id, self._servicer.refuse(reason.REQUEST_INVALID)))
                 continue
             if traced is None:

@@ -110,7 +110,8 @@ class Service:
         self, listen: Listen, place: Place, certificates: Certificates | None, file: ConfigFile
     ) -> Transport:
         place_and_limits = (
-            place.address(listen.address), listen.network, self.servicer, self._health, file.limits.in_flight,
+            place.address(listen.address), listen.network, self.servicer, self._health,
+            file.limits.in_flight, file.limits.message_mebibytes << 20,
         )  # fmt: skip
         if certificates is not None:
             return GrpcioTransport(*place_and_limits, certificates, traced=self._tracing)

@@ -7,15 +7,17 @@ lies behind the call on the same connection. So a transport that notices a gap g
 there, and then starts what is not cancelled.
 """
 
+import logging
 import time
 from typing import Final
 
 LOOK_S: Final = 0.025
 """How often a transport passes by in seconds, though nothing is asked."""
-GAP_S: Final = 0.1
-"""A longer time between two passes, in seconds, is taken for a stall: half of Envoy's own default deadline."""
+GAP_S: Final = 0.15
+"""A longer time between two passes, in seconds, is taken for a stall: below Envoy's own default deadline of 0.2 s."""
 SETTLE_S: Final = 0.05
 """How long the library gets, after a stall, to read what lies on the connections, in seconds."""
+_log: Final = logging.getLogger("extauthz")
 
 
 class StallWatch:
@@ -28,4 +30,7 @@ class StallWatch:
     def stood_still(self) -> bool:
         """Pass by: whether the last time is longer ago than it is while the process runs."""
         before_s, self.passed_s = self.passed_s, time.monotonic()
-        return self.passed_s - before_s > GAP_S
+        if self.passed_s - before_s <= GAP_S:
+            return False
+        _log.warning("the process stood still for %.2f s", self.passed_s - before_s)
+        return True

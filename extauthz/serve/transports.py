@@ -14,8 +14,6 @@ from grpc_health.v1 import health_pb2
 from extauthz.domain.request import Network
 from extauthz.wire.servicer import SERVICE, Servicer
 
-MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
-"""Larger questions are refused unread: Envoy's with_request_body is far below it in any sound configuration."""
 HEALTH_PATH: Final = "/grpc.health.v1.Health/Check"
 SOCKET_MODE: Final = 0o660
 """Of Unix sockets: whoever may write to the socket may ask, so owner and group only."""
@@ -79,6 +77,7 @@ class MakeTransport(Protocol):
         servicer: Servicer,
         health: Health,
         in_flight_limit: int,
+        message_limit: int,
         *,
         traced: TracedChecks | None,
     ) -> Transport: ...

@@ -1,4 +1,8 @@
-"""A hostile peer at a gRPC port, in a process of its own: ``python -m tests.faults.hostile KIND PORT SECONDS``."""
+"""A hostile peer at a gRPC port, in a process of its own: ``python -m tests.faults.hostile KIND PORT``.
+
+It says ``ready``. Then every line of its input is a number of seconds for which to attack, which it answers with how
+much it got done.
+"""
 
 import contextlib
 import random
@@ -17,7 +21,10 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
 END_STREAM, END_HEADERS = 1, 4
 CANCEL = struct.pack(">I", 8)
-STREAMS = 2_000
+STREAMS_PER_S, TOGETHER = 1_700, 100
+LARGE = 8 * 1024 * 1024
+ALLOWED = 2 * 1024 * 1024 - 4096
+"""Just below what a service reads unless it is told otherwise."""
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -52,22 +59,26 @@ def half_open(port: int, end_s: float) -> int:
     return len(open_ones)
 
 
+_left_open: list[socket.socket] = []
+
+
 def abandoned_streams(port: int, end_s: float) -> int:
-    """Thousands of streams within the time: half are cancelled at once, half are left open without a body."""
+    """Thousands of streams: half are cancelled at once, half are left open, without a body, until the process ends."""
     headers, opened, begun = call_headers(), 0, time.monotonic()
-    seconds = end_s - begun
-    while opened < STREAMS and time.monotonic() < end_s:
-        with contextlib.suppress(OSError), connect(port) as connection:
+    while time.monotonic() < end_s:
+        with contextlib.suppress(OSError):
+            connection = connect(port)
+            _left_open.append(connection)
             connection.sendall(PREFACE + frame(SETTINGS, 0, 0))
             connection.setblocking(False)
-            for number in range(100):
+            for number in range(TOGETHER):
                 stream = 2 * number + 1
                 data = frame(HEADERS, END_HEADERS, stream, headers)
                 connection.send(data + (frame(RST_STREAM, 0, stream, CANCEL) if number % 2 else b""))
                 opened += 1
             with contextlib.suppress(BlockingIOError):
                 connection.recv(65536)
-            time.sleep(max(0.0, begun + opened * seconds / STREAMS - time.monotonic()))
+        time.sleep(max(0.0, begun + opened / STREAMS_PER_S - time.monotonic()))
     return opened
 
 
@@ -92,13 +103,22 @@ def garbage(port: int, end_s: float) -> int:
 
 
 def large_bodies(port: int, end_s: float) -> int:
-    """One 8 MiB question after the other, a form of escapes with a signature, the dearest there is."""
+    """Ten questions of 8 MiB a second, each a form of escapes with a signature, the dearest there is."""
+    return ask_with_bodies(port, end_s, LARGE, 0.1)
+
+
+def allowed_bodies(port: int, end_s: float) -> int:
+    """The same as large as the service takes."""
+    return ask_with_bodies(port, end_s, ALLOWED, 0.1)
+
+
+def ask_with_bodies(port: int, end_s: float, size: int, every_s: float) -> int:
     message = pb.CheckRequest()
     http = message.attributes.request.http
     http.id, http.method, http.path, http.host = "1", "POST", "/signed", "api.test"
     form = "application/x-www-form-urlencoded"
     http.headers.update({"x-ca-key": "test-key-0001", "x-ca-signature": "?", "content-type": form})
-    http.raw_body = b"%41" * (8 * 1024 * 1024 // 3 - 200)
+    http.raw_body = b"%41" * (size // 3)
     payload, sent = message.SerializeToString(), 0
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         check = channel.unary_unary(CHECK_PATH)
@@ -106,11 +126,14 @@ def large_bodies(port: int, end_s: float) -> int:
             with contextlib.suppress(grpc.RpcError):
                 check(payload, timeout=5)
                 sent += 1
-            time.sleep(0.1)
+            time.sleep(every_s)
     return sent
 
 
-KINDS = {one.__name__: one for one in (half_open, abandoned_streams, garbage, large_bodies)}
+KINDS = {one.__name__: one for one in (half_open, abandoned_streams, garbage, large_bodies, allowed_bodies)}
 
 if __name__ == "__main__":
-    sys.stdout.write(str(KINDS[sys.argv[1]](int(sys.argv[2]), time.monotonic() + float(sys.argv[3]))))
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout.write("ready\n")
+    for line in sys.stdin:
+        sys.stdout.write(f"{KINDS[sys.argv[1]](int(sys.argv[2]), time.monotonic() + float(line))}\n")

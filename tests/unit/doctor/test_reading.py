@@ -9,7 +9,6 @@ import yaml
 from extauthz.config.schema import ConfigFile
 from extauthz.doctor import Documents, ServiceFacts, UnreadableError, examine, facts_from, read
 from extauthz.doctor.duration import seconds
-from extauthz.serve.transports import MAX_MESSAGE_BYTES
 from tests.unit.doctor.seeds import ROOT, good
 
 
@@ -102,4 +101,6 @@ def test_digest_is_found_inside_any_of_and_all_of():
 
 
 def test_the_doctor_knows_how_large_a_message_the_service_takes():
-    assert ServiceFacts().max_message_bytes == MAX_MESSAGE_BYTES
+    assert ServiceFacts().max_message_bytes == 2 << 20
+    file = ConfigFile.model_validate({"listen": [{"address": "127.0.0.1:1"}], "limits": {"message_mebibytes": 5}})
+    assert facts_from(file, 1).max_message_bytes == 5 << 20

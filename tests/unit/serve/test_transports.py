@@ -14,11 +14,12 @@ from grpc_health.v1 import health_pb2
 
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
-from extauthz.serve.transports import MAX_MESSAGE_BYTES, Health, Transport, choose_transport
+from extauthz.serve.transports import Health, Transport, choose_transport
 from extauthz.wire.servicer import CHECK_PATH, SERVICE
 from tests.unit.serve.running import CODE, base_config, check_request, eventually, free_ports, status_of
 
 CODED = {"authorization": f"APPCODE {CODE}"}
+LARGEST = 6 << 20
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
@@ -64,7 +65,7 @@ def with_transport(kind: str, servicer: Scripted, use, limit: int = 500, address
     """Run ``use(channel, transport)`` against a transport with this servicer."""
 
     async def run() -> None:
-        transport = choose_transport(kind)(address, None, servicer, Health(), limit)
+        transport = choose_transport(kind)(address, None, servicer, Health(), limit, LARGEST, traced=None)
         await transport.start()
         try:
             async with grpc.aio.insecure_channel(transport.address) as channel:
@@ -144,7 +145,7 @@ def test_a_question_over_4_mib_is_read_and_one_over_the_limit_is_denied_not_fail
     async def use(channel: grpc.aio.Channel, _: Transport) -> None:
         check = channel.unary_unary(CHECK_PATH)
         assert await outcome(check(b"x" * (5 << 20))) == "done"
-        assert await outcome(check(b"x" * (MAX_MESSAGE_BYTES + 1))) == "request_invalid"
+        assert await outcome(check(b"x" * (LARGEST + 1))) == "request_invalid"
 
     with_transport(transport, servicer, use)
     assert servicer.refused == [reason.REQUEST_INVALID]
