@@ -21,6 +21,7 @@ from extauthz.config.schema import ConfigFile
 from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.doctor.material import merged
 from extauthz.serve.metrics import WorkerMetrics
+from extauthz.serve.redis_client import RedisAddress
 from extauthz.serve.redis_store import RedisReplayStore
 from extauthz.serve.replay_store import RedisStoreMetrics
 from tests.unit.deploy.promql import grouped, parse, selectors
@@ -172,7 +173,7 @@ def scraped(stack: Stack, client: httpx.Client) -> dict[str, set[str]]:
             texts.append(answer.read().decode())
     with_workers_and_redis = CollectorRegistry()
     with_workers_and_redis.register(WorkerMetrics(2, lambda: 2, {"died": 1}))
-    with_workers_and_redis.register(RedisStoreMetrics(RedisReplayStore("redis://127.0.0.1", 0.1, 1, "")))
+    with_workers_and_redis.register(RedisStoreMetrics(RedisReplayStore(RedisAddress("redis://127.0.0.1"), 0.1, 1, "")))
     texts.append(generate_latest(with_workers_and_redis).decode())
     for text in texts:
         for family in text_string_to_metric_families(text):
