@@ -7,6 +7,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from extauthz.domain import reason
+from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.serve.tls import Certificates, may_ask
 from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, TracedChecks, bound_address
@@ -66,14 +67,19 @@ class GrpcioTransport:
         if self._server is not None:
             await self._server.stop(grace_s)
 
+    def _refuse(self, why: Reason, context: Any) -> bytes:
+        if self._traced is None:
+            return self._servicer.refuse(why)
+        return self._traced.refuse(why, context.invocation_metadata() or ())
+
     async def _check(self, payload: bytes, context: Any) -> bytes:
         if self._names is not None and not may_ask(context, self._names):
-            return self._servicer.refuse(reason.PEER_REFUSED)
+            return self._refuse(reason.PEER_REFUSED, context)
         if len(payload) > MAX_MESSAGE_BYTES:
-            return self._servicer.refuse(reason.REQUEST_INVALID)
+            return self._refuse(reason.REQUEST_INVALID, context)
         left_s = context.time_remaining()
         if self.in_flight >= self._limit or (left_s is not None and left_s <= 0):
-            return self._servicer.refuse(reason.OVERLOADED)
+            return self._refuse(reason.OVERLOADED, context)
         if self._traced is None:
             answer = self._servicer.check(payload, self._binding)
         else:

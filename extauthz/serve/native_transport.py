@@ -14,6 +14,7 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from extauthz.domain import reason
+from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.serve.transports import HEALTH_PATH, MAX_MESSAGE_BYTES, Health, Metadata, TracedChecks, bound_address
 from extauthz.wire.servicer import CHECK_PATH, Servicer, describe
@@ -116,7 +117,7 @@ class NativeTransport:
         self._working = min(len(checks), room)
         if len(checks) > room:
             for call_id, _ in checks[room:]:
-                self._front.respond(call_id, self._servicer.refuse(reason.OVERLOADED))
+                self._front.respond(call_id, self._refuse(reason.OVERLOADED, call_id))
             del checks[room:]
         for begin in range(0, len(checks), _TOGETHER):
             self._answer_group(checks[begin : begin + _TOGETHER])
@@ -126,7 +127,7 @@ class NativeTransport:
         answers: list[_Call] = []
         for call_id, payload in checks:
             if len(payload) > MAX_MESSAGE_BYTES:
-                answers.append((call_id, self._servicer.refuse(reason.REQUEST_INVALID)))
+                answers.append((call_id, self._refuse(reason.REQUEST_INVALID, call_id)))
                 continue
             if traced is None:
                 answer = check(payload, binding)
@@ -139,6 +140,11 @@ class NativeTransport:
         respond = self._front.respond
         for call_id, answered in answers:
             respond(call_id, answered)
+
+    def _refuse(self, why: Reason, call_id: int) -> bytes:
+        if self._traced is None:
+            return self._servicer.refuse(why)
+        return self._traced.refuse(why, self._metadata.get(call_id, ()))
 
     def _answer_health(self, call_id: int, payload: bytes | None) -> None:
         try:
