@@ -16,6 +16,7 @@ from extauthz.config.records import check_records
 from extauthz.config.revision import revision_of
 from extauthz.config.schema import ApiEntry, ConfigFile, Errors, GrantEntry
 from extauthz.config.secrets import SecretUnresolved, resolve
+from extauthz.config.shared_store import check_shared_store
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, validate
 from extauthz.domain.api import Api, AuthMethod, AuthPolicy
@@ -106,7 +107,7 @@ class _Builder:
         for position, grant in enumerate(self._file.grants):
             self._add_grant(self._position("grants", position), grant)
         self._check_errors(self._file.errors)
-        self._check_replay()
+        check_shared_store(self._file, self._base, self._report)
         check_listeners(self._file, self._base, self._report)
         check_records(self._file, self._base, self._report)
         self._check_identity_headers()
@@ -310,17 +311,6 @@ class _Builder:
                 self._report(path, "is no reason; `extauthz reasons` lists them")
             elif not known.provisional:
                 self._report(path, "has an answer that the vendor documents; only provisional ones can be changed")
-
-    def _check_replay(self) -> None:
-        store = self._file.replay.redis
-        if store is None:
-            return
-        path: KeyPath = ("replay", "redis", "url")
-        url = self._resolve(store.url, path)
-        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
-            self._report(path, "must begin with redis://, rediss:// or unix://")
-        if self._file.replay.scope == "per_worker":
-            self._report(("replay", "scope"), "per_worker and a shared store exclude each other; drop one of them")
 
     def _check_identity_headers(self) -> None:
         names = [name.lower() for name in self._file.identity_headers]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from extauthz.config.names import Address, Algorithm, AppKey, Domain, HeaderName, HttpMethod, Id, Section
+from extauthz.config.names import Address, Algorithm, AppKey, Domain, HeaderName, HttpMethod, Id, Node, Section
 from extauthz.config.plugin_schema import Plugin
 from extauthz.config.secrets import FromFile, Secret
 from extauthz.domain.api import AppCodeMode, AuthMethod, ReplayOutage, Strictness
@@ -53,19 +53,36 @@ class Errors(Section):
     overrides: dict[str, OverrideAnswer] = Field(default_factory=dict, description="by reason, provisional ones only")
 
 
+class Sentinels(Section):
+    """The Redis Sentinels that know which server is the master now."""
+
+    nodes: Annotated[list[Node], Field(min_length=1)] = Field(
+        description="host:port of each of them, the nearest first"
+    )
+    username: str = Field("", description="of the Sentinels themselves; the URL holds what the master wants")
+    password: Secret | None = None
+
+
 class Redis(Section):
     """A Redis or Valkey that every worker and replica shares."""
 
     url: Secret = Field(
         description="redis://[user:password@]host:port/db, rediss:// for TLS (?ssl_ca_certs=FILE), or unix:///path; "
-        "by value, {env: NAME} or {file: PATH}"
+        "with `sentinel` its host is the name of the master; by value, {env: NAME} or {file: PATH}"
     )
     timeout: Annotated[timedelta, Field(ge=timedelta(milliseconds=5), le=timedelta(seconds=2))] = Field(
         timedelta(milliseconds=100), description="for one round trip; twice that must fit into Envoy's timeout"
     )
     connections: Annotated[int, Field(ge=1, le=256)] = Field(8, description="per process")
     prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:._{}-]{0,64}$")] = "extauthz:"
+    sentinel: Sentinels | None = Field(None, description="Sentinels say where the master is")
     cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
+    cluster_nodes: list[Node] = Field(
+        default_factory=list, description="host:port of further nodes, asked while the URL's is away"
+    )
+    wait_replicas: Annotated[int, Field(ge=0, le=16)] = Field(
+        0, description="replicas that must have a value before it counts as recorded (WAIT); not with `cluster`"
+    )
 
 
 class Replay(Section):

@@ -6,7 +6,7 @@ from typing import Final
 
 from extauthz.doctor.duration import seconds
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Cluster, Json, Material, dig, mappings
+from extauthz.doctor.material import Cluster, Json, Material, Port, dig, mappings
 from extauthz.doctor.service import ServiceFacts
 
 LONGEST_QUIET_S: Final = 5.0
@@ -38,7 +38,7 @@ def not_http2(material: Material, service: ServiceFacts) -> Iterator[Spot]:
 )
 def plain_text(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for cluster in material.clusters:
-        exposed = sorted({host for host in cluster.hosts if not _is_loopback(host)})
+        exposed = sorted({host for host, _ in cluster.endpoints if host and not _is_loopback(host)})
         if exposed and "transport_socket" not in cluster.config and "transport_socket_matches" not in cluster.config:
             yield Spot((*cluster.path, "transport_socket"), ", ".join(exposed))
 
@@ -96,9 +96,30 @@ def panic_threshold(material: Material, service: ServiceFacts) -> Iterator[Spot]
 )
 def fewer_endpoints_than_workers(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for cluster in material.clusters:
-        if not cluster.dynamic and cluster.endpoints < service.workers:
-            detail = f"{cluster.endpoints} for {service.workers} workers"
-            yield Spot((*cluster.path, "load_assignment", "endpoints"), detail)
+        lacks = "" if cluster.dynamic else _lacks(cluster, service)
+        if lacks:
+            yield Spot((*cluster.path, "load_assignment", "endpoints"), lacks)
+
+
+def _lacks(cluster: Cluster, service: ServiceFacts) -> str:
+    """Which workers the cluster does not name, on the hosts that it names; or how many, where ports tell nothing."""
+    asked: dict[str, set[Port]] = {}
+    for host, port in cluster.endpoints:
+        asked.setdefault(host, set()).add(port)
+    known = {port for ports in asked.values() for port in ports}
+    listeners = [ports for ports in service.listeners if known & set(ports)]
+    if not listeners:  # the configuration was not shown, or what lies between maps ports
+        count = sum(map(len, asked.values()))
+        return f"{count} for {service.workers} workers" if count < service.workers else ""
+    missing = [
+        f"{host}:{port}" if host else str(port)
+        for host, ports in asked.items()
+        for of_workers in listeners
+        if ports & set(of_workers)
+        for port in of_workers
+        if port not in ports
+    ]
+    return f"{service.workers} workers, but not {', '.join(missing)}" if missing else ""
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,6 +16,7 @@ from extauthz.doctor.material import (
     Material,
     Path,
     Platform,
+    Port,
     Route,
     VirtualHost,
     dig,
@@ -155,26 +156,23 @@ def _asking(one: HttpFilter, manager: Manager, port: int, parts: _Parts) -> Aski
             marks.append(Mark((*place, "typed_per_filter_config", EXT_AUTHZ), network))
     name = dig(one.config, "grpc_service", "envoy_grpc", "cluster_name")
     clusters = (str(name),) if name else ()
-    ports = [p for _, config in parts.clusters if config.get("name") in clusters for p in _endpoint_ports(config)]
+    ports = [p for _, config in parts.clusters if config.get("name") in clusters for _, p in _endpoints(config)]
     return Asking(Platform.ENVOY, one.path, one.config, {}, tuple(marks), port, tuple(ports), clusters)
 
 
 def _cluster(path: Path, config: Json) -> Cluster:
-    endpoints = list(_endpoints(config))
-    addresses = [dig(endpoint, "endpoint", "address", "socket_address", "address") for endpoint in endpoints]
     dynamic = str(config.get("type", "STATIC")) in _DYNAMIC
-    return Cluster(path, config, len(endpoints), tuple(str(one) for one in addresses if one), dynamic)
+    return Cluster(path, config, tuple(_endpoints(config)), dynamic)
 
 
-def _endpoints(cluster: Json) -> Iterator[Json]:
+def _endpoints(cluster: Json) -> Iterator[tuple[str, Port]]:
     for _, locality in mappings(dig(cluster, "load_assignment", "endpoints")):
         for _, endpoint in mappings(locality.get("lb_endpoints")):
-            yield endpoint
-
-
-def _endpoint_ports(cluster: Json) -> Iterator[int]:
-    for endpoint in _endpoints(cluster):
-        yield dig(endpoint, "endpoint", "address", "socket_address", "port_value") or 0
+            address = dig(endpoint, "endpoint", "address")
+            pipe = dig(address, "pipe", "path")
+            port = dig(address, "socket_address", "port_value")
+            host = "" if pipe else str(dig(address, "socket_address", "address") or "")
+            yield host, str(pipe) if pipe else port if isinstance(port, int) else 0
 
 
 def _type(one: Json) -> str:

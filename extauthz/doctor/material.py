@@ -12,6 +12,8 @@ from typing import Any
 Path = tuple[str | int, ...]
 """Keys and list positions from the top of the file; with several documents the first part names the document."""
 Json = Mapping[str, Any]
+Port = int | str
+"""Where a process listens: a port, or the path of a Unix socket."""
 
 
 class Platform(StrEnum):
@@ -43,7 +45,7 @@ class Asking:
     marks: tuple[Mark, ...] = ()
     listener_port: int = 0
     """The port on which Envoy takes the calls, 0 when unknown."""
-    service_ports: tuple[int, ...] = ()
+    service_ports: tuple[Port, ...] = ()
     """The ports at which we are asked, empty when unknown."""
     clusters: tuple[str, ...] = ()
 
@@ -114,9 +116,8 @@ class Cluster:
 
     path: Path
     config: Json
-    endpoints: int
-    hosts: tuple[str, ...]
-    """Addresses of the endpoints; none for Unix sockets."""
+    endpoints: tuple[tuple[str, Port], ...]
+    """Host and port of each; no host for Unix sockets."""
     dynamic: bool
     """Whether endpoints come from EDS or DNS, so that the file does not tell how many there are."""
 

@@ -9,6 +9,7 @@ from extauthz.config.schema import AnyOf, Auth, ConfigFile, Limits
 from extauthz.domain.api import AuthMethod
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact
+from extauthz.serve.place import Place
 
 _IDENTITY: Final = frozenset(IdentityFact) - {IdentityFact.REQUEST_ID}
 
@@ -21,8 +22,10 @@ class ServiceFacts:
     """Whether any API accepts signed requests: those need the body. Unknown counts as yes."""
     identity_headers: frozenset[str] = frozenset({"x-ca-app-id", "x-ca-network"})
     """Lower-case names of the headers by which upstreams know the caller."""
-    bound_ports: frozenset[int] = frozenset()
-    """Ports of our listeners that are bound to a network by the configuration."""
+    bound_ports: frozenset[int | str] = frozenset()
+    """Ports, or paths of Unix sockets, at which every worker is bound to a network by the configuration."""
+    listeners: tuple[tuple[int | str, ...], ...] = ()
+    """For each listener the port, or path, of each worker; none when unknown."""
     port_networks: frozenset[int] = frozenset()
     """Ports of Envoy's listeners that the configuration maps to a network."""
     workers: int = 1
@@ -42,10 +45,20 @@ def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
     }
     stated = [group.auth for group in file.groups] + [api.auth for api in file.apis]
     policies = [auth for by_network in stated for auth in (by_network or {}).values()]
+    listeners = tuple(
+        tuple(_port(Place(index, workers).address(listen.address)) for index in range(workers))
+        for listen in file.listen
+    )
     return ServiceFacts(
         has_digest=any(AuthMethod.DIGEST in _methods(auth) for auth in policies),
         identity_headers=frozenset(identity | claims),
-        bound_ports=frozenset(_port(listen.address) for listen in file.listen if listen.network is not None),
+        bound_ports=frozenset(
+            port
+            for listen, ports in zip(file.listen, listeners, strict=True)
+            if listen.network is not None
+            for port in ports
+        ),
+        listeners=listeners,
         port_networks=frozenset(file.port_networks),
         workers=workers,
         max_message_bytes=file.limits.message_mebibytes << 20,
@@ -65,6 +78,7 @@ def _methods(auth: Auth) -> Iterator[AuthMethod]:
         yield from _methods(part)
 
 
-def _port(address: str) -> int:
-    _, _, port = address.rpartition(":")
-    return int(port) if port.isdigit() else 0
+def _port(address: str) -> int | str:
+    if address.startswith("unix:"):
+        return address.removeprefix("unix:")
+    return int(address.rpartition(":")[2])

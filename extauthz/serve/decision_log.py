@@ -42,6 +42,8 @@ class NullDecisionLog:
     written = 0
     write_failures = 0
     failing = False
+    waiting = 0
+    capacity = 0
     revision = ""
 
     def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
@@ -76,7 +78,7 @@ class DecisionLog:
         self.revision = revision
         """Of the snapshot that decides now; a reload assigns it."""
         self._output = output
-        self._capacity = capacity
+        self.capacity = capacity
         self._room = capacity
         """How many may wait now: 0 once closed, and while nothing can be written and an audit is required."""
         self._shares = {label: share for label, share in (shares or {}).items() if share < 1}
@@ -89,6 +91,11 @@ class DecisionLog:
         self._give_up_s = 0.0
         self._writer = threading.Thread(target=self._write, name="decision-log", daemon=True)
         self._writer.start()
+
+    @property
+    def waiting(self) -> int:
+        """Decisions that are queued."""
+        return len(self._entries)
 
     def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
         """Queue one decision. Raises Unrecorded where an audit is required and there is no room."""
@@ -194,7 +201,7 @@ class DecisionLog:
     def _recovered(self) -> None:
         self.failing = False
         if not self._closing.is_set():
-            self._room = self._capacity
+            self._room = self.capacity
         _log.warning("the decision log can be written again")
 
 
@@ -219,3 +226,5 @@ class DecisionLogMetrics(Collector):
         yield GaugeMetricFamily(
             "extauthz_decision_log_failing", "1 while the log cannot be written.", value=float(log.failing)
         )
+        yield GaugeMetricFamily("extauthz_decision_log_waiting", "Decisions that wait for a line.", value=log.waiting)
+        yield GaugeMetricFamily("extauthz_decision_log_capacity", "How many may wait.", value=log.capacity)

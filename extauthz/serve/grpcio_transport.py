@@ -9,6 +9,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from extauthz.domain import reason
+from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.serve.stall import LOOK_S, SETTLE_S, StallWatch
 from extauthz.serve.tls import Certificates, may_ask
@@ -101,14 +102,19 @@ class GrpcioTransport:
         finally:
             self.in_flight -= 1
 
+    def _refuse(self, why: Reason, context: Any) -> bytes:
+        if self._traced is None:
+            return self._servicer.refuse(why)
+        return self._traced.refuse(why, context.invocation_metadata() or ())
+
     async def _check(self, payload: bytes, context: Any) -> bytes:
         if self._names is not None and not may_ask(context, self._names):
-            return self._servicer.refuse(reason.PEER_REFUSED)
+            return self._refuse(reason.PEER_REFUSED, context)
         if len(payload) > self._message_limit:
-            return self._servicer.refuse(reason.REQUEST_INVALID)
+            return self._refuse(reason.REQUEST_INVALID, context)
         left_s = context.time_remaining()
         if self.in_flight >= self._limit or (left_s is not None and left_s < LEAST_LEFT_S):
-            return self._servicer.refuse(reason.OVERLOADED)
+            return self._refuse(reason.OVERLOADED, context)
         self._notice_a_stall()
         if self._watch.passed_s < self._settled_s:
             await self._until_settled()

@@ -11,6 +11,8 @@ from prometheus_client.registry import Collector
 SUMMED_GAUGES: Final = frozenset(
     {
         "extauthz_checks_in_flight",
+        "extauthz_decision_log_capacity",
+        "extauthz_decision_log_waiting",
         "extauthz_replay_entries",
         "extauthz_replay_capacity",
         "extauthz_snapshot_info",  # how many workers serve a revision

@@ -17,6 +17,7 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from extauthz.domain import reason
+from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.serve.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
 from extauthz.serve.transports import HEALTH_PATH, Health, Metadata, TracedChecks, bound_address
@@ -160,8 +161,7 @@ class NativeTransport:
         self._newest_first = self._newest_first or len(waiting) > room
         while len(waiting) > room or (self._newest_first and waiting and waiting[0][0] + PATIENCE_S < now_s):
             _, call_id, _ = waiting.popleft()
-            self._metadata.pop(call_id, None)
-            self._front.respond(call_id, self._servicer.refuse(reason.OVERLOADED))
+            self._front.respond(call_id, self._refuse(reason.OVERLOADED, call_id))
 
     def _answer_for_a_while(self) -> None:
         look_s = time.monotonic() + LOOK_EVERY_S  # after the refusals, or many of them would be all we do
@@ -197,7 +197,7 @@ class NativeTransport:
             passed_s = now_s
             done += 1
             if len(payload) > self._message_limit:
-                answers.append((call_id, self._servicer.refuse(reason.REQUEST_INVALID)))
+                answers.append((call_id, self._refuse(reason.REQUEST_INVALID, call_id)))
                 continue
             if traced is None:
                 answer = check(payload, binding)
@@ -212,6 +212,11 @@ class NativeTransport:
             respond(call_id, answered)
         self._watch.passed_s = passed_s
         return done
+
+    def _refuse(self, why: Reason, call_id: int) -> bytes:
+        if self._traced is None:
+            return self._servicer.refuse(why)
+        return self._traced.refuse(why, self._metadata.pop(call_id, ()))
 
     def _answer_health(self, call_id: int, payload: bytes) -> None:
         try:

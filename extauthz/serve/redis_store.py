@@ -7,16 +7,17 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Final, NamedTuple
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain.decision import OneTimeUse
+from extauthz.serve.redis_client import RedisAddress, make_client
 
 REST_S: Final = 0.2
-"""After a failure the store is left alone for so long: checks get their answer at once instead of one time-out each."""
+"""After a failure checks are answered at once, instead of one time-out each. So often it is tried whether Redis is
+there again, and where: with Sentinels or a Cluster another one may have taken over."""
+FIND_TIMEOUT_S: Final = 2.0
+_PROBE_MS: Final = 1000
 FULL_TRIP: Final = 128
 """How many values are worth a round trip of their own while another one is under way."""
 _log: Final = logging.getLogger("extauthz")
@@ -35,11 +36,13 @@ class RedisReplayStore:
     FULL_TRIP values wait does another connection help out.
     """
 
-    def __init__(self, url: str, timeout_s: float, connections: int, prefix: str, cluster: bool = False) -> None:
-        """``url`` is redis://, rediss:// (TLS) or unix://, and may hold a password. Nothing is connected yet.
+    def __init__(
+        self, address: RedisAddress, timeout_s: float, connections: int, prefix: str, wait_replicas: int = 0
+    ) -> None:
+        """Nothing is connected yet. A value counts as recorded when ``wait_replicas`` replicas have it too.
 
-        An answer takes at most twice ``timeout_s``: waiting for a connection, then for Redis. Raises ValueError for a
-        URL that the client does not understand.
+        An answer takes at most twice ``timeout_s``: waiting for a connection, then for Redis. Raises ValueError or
+        RedisError for a URL that the client does not understand.
         """
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.seconds = 0.0
@@ -48,23 +51,25 @@ class RedisReplayStore:
         self._timeout_s = timeout_s
         self._prefix = prefix.encode()
         self._connections = connections
+        self._wait_replicas = wait_replicas
         self._under_way = 0
         self._waiting: deque[_Asked] = deque()
         self._sends: set[asyncio.Task[None]] = set()
-        self._rest_until_s = 0.0
-        make: Any = redis.asyncio.RedisCluster.from_url if cluster else redis.asyncio.Redis.from_url
-        self._client = make(
-            url,
-            max_connections=connections * 2,  # our own bound is the tighter one; the client's would be an error
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            # Once more at once: connections in the pool are dead after Redis was restarted.
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._healing: asyncio.Task[None] | None = None
+        # Our own bound is the tighter one; the client's would be an error.
+        self._client = make_client(address, timeout_s, connections * 2)
+
+    async def start(self) -> None:
+        """Look for Redis in the background: what is wrong with it is told now, not at the first check."""
+        try:
+            await self._find()
+            await self._probe({self._prefix + b"start"})
+        except Exception as error:
+            self._failed(error, {self._prefix + b"start"})
 
     def record(self, use: OneTimeUse, now_ms: int) -> Outcome | Awaitable[Outcome]:
         """Record a value unless it is there already. Callable from any thread; await it on the event loop."""
-        if time.monotonic() < self._rest_until_s:
+        if self._healing is not None:
             self.outcomes[Outcome.UNAVAILABLE] += 1
             return Outcome.UNAVAILABLE
         return self._record(use, now_ms)
@@ -72,7 +77,10 @@ class RedisReplayStore:
     async def close(self) -> None:
         """Close the connections."""
         await asyncio.gather(*self._sends, return_exceptions=True)
-        await self._client.aclose()
+        if self._healing is not None:
+            self._healing.cancel()
+            await asyncio.gather(self._healing, return_exceptions=True)
+        await self._client.close()
 
     async def _record(self, use: OneTimeUse, now_ms: int) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -104,14 +112,14 @@ class RedisReplayStore:
                 _outcome(asked, stored, found)
                 for asked, stored, found in zip(batch, replies[::2], replies[1::2], strict=True)
             ]
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed(error)
+        except Exception as error:  # not all that the client raises is a RedisError
+            self._failed(error, {self._key(asked.use) for asked in batch})
             outcomes = [Outcome.UNAVAILABLE] * len(batch)
         except BaseException:
             outcomes = [Outcome.UNAVAILABLE] * len(batch)
             raise
         else:
-            self._answered(time.monotonic() - started_s, replies)
+            self._answered(time.monotonic() - started_s, batch, outcomes, replies)
         finally:
             self._under_way -= 1
             for asked, outcome in zip(batch, outcomes, strict=True):
@@ -124,28 +132,75 @@ class RedisReplayStore:
         """For each value whether it was stored now, and what is stored: SET NX and GET, all in one round trip."""
         async with self._client.pipeline(transaction=False) as pipe:
             for use, now_ms, _ in batch:
-                key = self._prefix + use.key.hex().encode()
+                key = self._key(use)
                 value = b"%d:%s" % (now_ms, use.fingerprint.hex().encode())
                 pipe.set(key, value, nx=True, px=max(1, use.expires_ms - now_ms))
                 pipe.get(key)
+            return await self._execute(pipe)
+
+    async def _execute(self, pipe: Any) -> list[Any]:
+        """The replies, once enough replicas have what was written. Raises TooFewReplicas."""
+        if not self._wait_replicas:
             replies: list[Any] = await pipe.execute(raise_on_error=False)
+            return replies
+        # Answered by Redis before our own patience ends, so that the connection stays of use.
+        pipe.execute_command("WAIT", self._wait_replicas, max(1, int(self._timeout_s * 800)))
+        *replies, reached = await pipe.execute(raise_on_error=False)
+        if not isinstance(reached, int) or reached < self._wait_replicas:
+            raise TooFewReplicas
         return replies
 
-    def _answered(self, seconds: float, replies: list[Any]) -> None:
+    def _key(self, use: OneTimeUse) -> bytes:
+        return self._prefix + use.key.hex().encode()
+
+    def _answered(self, seconds: float, batch: list[_Asked], outcomes: list[Outcome], replies: list[Any]) -> None:
         self.round_trips += 1
         self.seconds += seconds
         fault = next((reply for reply in replies if isinstance(reply, Exception)), None)
-        if fault is not None:  # full, read-only, no permission: alive, but of no use
-            self._failed(fault)
-        elif not self.up:
-            self.up = True
-            _log.warning("the replay store answers again")
+        if fault is not None:  # full, read-only, no permission, one node of many: alive, but of no use
+            unavailable = zip(batch, outcomes, strict=True)
+            self._failed(fault, {self._key(asked.use) for asked, was in unavailable if was is Outcome.UNAVAILABLE})
 
-    def _failed(self, error: BaseException) -> None:
-        self._rest_until_s = time.monotonic() + REST_S
+    # What happens once it has failed.
+
+    def _failed(self, error: BaseException, keys: set[bytes]) -> None:
+        if self._healing is None:
+            self._healing = asyncio.create_task(self._heal(keys))
         if self.up:
             self.up = False
             _log.error("the replay store is out of order: %s", type(error).__name__)  # its text may name the URL
+
+    async def _heal(self, keys: set[bytes]) -> None:
+        """Until Redis takes values again, at the places of those that failed."""
+        while True:
+            await asyncio.sleep(REST_S)
+            try:
+                await self._find()
+                await self._probe(keys)
+            except Exception:  # noqa: S112  it was told when it began
+                continue
+            self.up = True
+            self._healing = None
+            _log.warning("the replay store answers again")
+            return
+
+    async def _find(self) -> None:
+        async with asyncio.timeout(FIND_TIMEOUT_S):
+            await self._client.find()
+
+    async def _probe(self, keys: set[bytes]) -> None:
+        """Write beside each of these keys. Raises RedisError, OSError, TimeoutError."""
+        async with asyncio.timeout(self._timeout_s), self._client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                # In braces: a Cluster puts it on the node of the key itself.
+                pipe.set(self._prefix + b"{%s}" % key, b"", px=_PROBE_MS)
+            for reply in await self._execute(pipe):
+                if isinstance(reply, Exception):
+                    raise reply
+
+
+class TooFewReplicas(RedisError):
+    """Fewer replicas than wanted have what was written: a fail-over could lose it."""
 
 
 def _outcome(asked: _Asked, stored: Any, found: Any) -> Outcome:

@@ -1,14 +1,17 @@
 """The replay store that a configuration asks for, with its metrics and its end."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from extauthz.config import ServiceConfig
+from extauthz.config.schema import Redis
 from extauthz.config.secrets import resolve
 from extauthz.decide.replay import MemoryReplayStore, ReplayStore
+from extauthz.serve.redis_client import RedisAddress
 from extauthz.serve.redis_store import RedisReplayStore
 
 
@@ -17,6 +20,8 @@ class OpenStore(NamedTuple):
 
     store: ReplayStore
     metrics: Collector
+    start: Callable[[], Coroutine[Any, Any, None]]
+    """Connects, where there is something to connect to. Never fails, and may take seconds."""
     close: Callable[[], Awaitable[None]]
 
 
@@ -25,18 +30,36 @@ def open_store(config: ServiceConfig) -> OpenStore:
     section = config.file.replay
     if section.redis is None:
         memory = MemoryReplayStore(section.capacity)
-        return OpenStore(memory, MemoryStoreMetrics(memory), _nothing_to_close)
+        return OpenStore(memory, MemoryStoreMetrics(memory), _nothing, _nothing)
     shared = RedisReplayStore(
-        resolve(section.redis.url, config.path.parent),
+        _address(section.redis, config.path.parent),
         section.redis.timeout.total_seconds(),
         section.redis.connections,
         section.redis.prefix,
-        section.redis.cluster,
+        section.redis.wait_replicas,
     )
-    return OpenStore(shared, RedisStoreMetrics(shared), shared.close)
+    return OpenStore(shared, RedisStoreMetrics(shared), shared.start, shared.close)
 
 
-async def _nothing_to_close() -> None:
+def _address(section: Redis, base: Path) -> RedisAddress:
+    sentinel = section.sentinel
+    password = None if sentinel is None else sentinel.password
+    return RedisAddress(
+        url=resolve(section.url, base),
+        sentinels=() if sentinel is None else tuple(map(_node, sentinel.nodes)),
+        sentinel_username="" if sentinel is None else sentinel.username,
+        sentinel_password="" if password is None else resolve(password, base),
+        cluster=section.cluster,
+        cluster_nodes=tuple(map(_node, section.cluster_nodes)),
+    )
+
+
+def _node(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def _nothing() -> None:
     return
 
 

@@ -58,6 +58,7 @@ class Service:
         self._drain_s = file.drain.total_seconds()
         self._health = Health()
         self._store = open_store(config)
+        self._connecting: asyncio.Task[None] | None = None
         self._decision_log = _open_decision_log(config)
         metrics = CheckMetrics()
         self.servicer = Servicer(config.snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
@@ -87,6 +88,7 @@ class Service:
     async def start(self) -> None:
         """Open the ports; say that we are ready last of all. Raises OSError when an address cannot be bound."""
         self._keys.start(self.servicer.current.snapshot)
+        self._connecting = asyncio.create_task(self._store.start())
         for transport in self.transports:
             await transport.start()
         await self._keys.first_attempts()
@@ -102,6 +104,9 @@ class Service:
         await asyncio.sleep(self._drain_s)
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
         await self._keys.stop()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
         await self._store.close()
         records = [self._decision_log] if self._tracing is None else [self._decision_log, self._tracing]
         await asyncio.gather(*(asyncio.to_thread(record.close) for record in records))

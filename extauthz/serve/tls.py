@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +55,13 @@ class Certificates:
         _log.info("certificates of %s are renewed", self.listener)
         return _configuration(files)
 
+    def end_s(self) -> float:
+        """When the certificate ends that the next handshake will use, in seconds since 1970."""
+        if self._look() != self._marks:
+            with suppress(CertificateFault):
+                return CertificateFiles(self._tls, self._base).not_after_s
+        return self.files.not_after_s
+
     def _look(self) -> list[tuple[int, int, int] | None]:
         return [_mark(self._base / file) for file in (self._tls.cert, self._tls.key, self._tls.client_ca) if file]
 
@@ -93,7 +101,7 @@ class CertificateMetrics(Collector):
             "extauthz_tls_renewal_failures", "Handshakes at which changed files did not fit.", labels=["listener"]
         )
         for one in self._certificates:
-            ends.add_metric([one.listener], one.files.not_after_s)
+            ends.add_metric([one.listener], one.end_s())
             failures.add_metric([one.listener], one.failures)
         yield ends
         yield failures

@@ -22,7 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 import extauthz
 from extauthz.config.schema import Tracing as Section
 from extauthz.config.secrets import resolve
-from extauthz.domain.reason import CATALOGUE
+from extauthz.domain.reason import CATALOGUE, Reason
 from extauthz.domain.request import Network
 from extauthz.serve.transports import Metadata
 from extauthz.wire.generated import ext_authz_pb2 as pb
@@ -33,6 +33,7 @@ _EXPORT_TIMEOUT_S: Final = 2.0
 _FLAGS: Final = slice(53, 55)
 """Of a traceparent: version 2, trace id 32, span id 16 and flags 2 hexadecimal digits (W3C Trace Context, 3.2)."""
 _ERROR_CODE: Final = "X-Ca-Error-Code"
+_Carrier = dict[str, str | bytes]
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -60,9 +61,8 @@ class Tracing:
 
     def check(self, payload: bytes, binding: Network | None, metadata: Metadata) -> bytes | Awaitable[bytes]:
         """As ``Servicer.check``; ``metadata`` is what came with the call."""
-        carrier = {key: value for key, value in metadata if key in ("traceparent", "tracestate")}
-        parent = carrier.get("traceparent")
-        if not self._without_parent if parent is None else not is_sampled(parent):
+        carrier = self._wanted(metadata)
+        if carrier is None:
             return self._servicer.check(payload, binding)
         started_ns = time.time_ns()
         answer = self._servicer.check(payload, binding)
@@ -71,16 +71,32 @@ class Tracing:
             return answer
         return self._check_later(carrier, started_ns, answer)
 
+    def refuse(self, why: Reason, metadata: Metadata) -> bytes:
+        """As ``Servicer.refuse``: what a transport does not take on is traced like what was decided."""
+        carrier = self._wanted(metadata)
+        started_ns = time.time_ns()
+        answer = self._servicer.refuse(why)
+        if carrier is not None:
+            self._tell(carrier, started_ns, answer)
+        return answer
+
     def close(self) -> None:
         """Send what waits. Blocks for a few seconds at most."""
         self._provider.shutdown()
 
-    async def _check_later(self, carrier: dict[str, str | bytes], started_ns: int, answer: Awaitable[bytes]) -> bytes:
+    def _wanted(self, metadata: Metadata) -> _Carrier | None:
+        """What names the parent, or None for what is not to be traced."""
+        carrier = {key: value for key, value in metadata if key in ("traceparent", "tracestate")}
+        parent = carrier.get("traceparent")
+        wanted = self._without_parent if parent is None else is_sampled(parent)
+        return carrier if wanted else None
+
+    async def _check_later(self, carrier: _Carrier, started_ns: int, answer: Awaitable[bytes]) -> bytes:
         told = await answer
         self._tell(carrier, started_ns, told)
         return told
 
-    def _tell(self, carrier: dict[str, str | bytes], started_ns: int, answer: bytes) -> None:
+    def _tell(self, carrier: _Carrier, started_ns: int, answer: bytes) -> None:
         ended_ns = time.time_ns()
         try:
             context = self._propagator.extract(carrier)

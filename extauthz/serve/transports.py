@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from grpc_health.v1 import health_pb2
 
+from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.wire.servicer import SERVICE, Servicer
 
@@ -64,6 +65,10 @@ class TracedChecks(Protocol):
 
     def check(self, payload: bytes, binding: Network | None, metadata: Metadata) -> bytes | Awaitable[bytes]:
         """As ``Servicer.check``; the span of who asks is in ``metadata``."""
+        ...
+
+    def refuse(self, why: Reason, metadata: Metadata) -> bytes:
+        """As ``Servicer.refuse``."""
         ...
 
 

@@ -1,6 +1,7 @@
 """What we ship for the platforms, before the real Envoy: bootstraps, patches, dashboard and alert rules."""
 
 import json
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,14 +19,18 @@ from demo.keys import make_keys
 from demo.stack import ROOT, Stack, envoy_binary, free_ports
 from extauthz.client.httpx_auth import SignedAuth
 from extauthz.client.signer import Credentials
-from extauthz.config.schema import ConfigFile
+from extauthz.config.schema import ConfigFile, Tls
 from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.doctor.material import merged
-from extauthz.serve.metrics import WorkerMetrics
+from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
+from extauthz.serve.redis_client import RedisAddress
 from extauthz.serve.redis_store import RedisReplayStore
+from extauthz.serve.reload import ReloadStatus
 from extauthz.serve.replay_store import RedisStoreMetrics
+from extauthz.serve.tls import CertificateMetrics, Certificates
 from tests.unit.deploy.promql import grouped, parse, selectors
 from tests.unit.doctor.seeds import cluster, ext_authz, good, manager, resource
+from tests.unit.serve.test_tls import write_pair
 
 BOOTSTRAPS = [file for file in sorted((ROOT / "envoy").glob("*.yaml")) if "static_resources:" in file.read_text()]
 SCRAPE_LABELS = {"instance", "job", "le"}
@@ -170,10 +176,14 @@ def scraped(stack: Stack, client: httpx.Client) -> dict[str, set[str]]:
     for port, path in ((stack.ports.operations, "/metrics"), (stack.ports.envoy_admin, "/stats/prometheus")):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
             texts.append(answer.read().decode())
-    with_workers_and_redis = CollectorRegistry()
-    with_workers_and_redis.register(WorkerMetrics(2, lambda: 2, {"died": 1}))
-    with_workers_and_redis.register(RedisStoreMetrics(RedisReplayStore("redis://127.0.0.1", 0.1, 1, "")))
-    texts.append(generate_latest(with_workers_and_redis).decode())
+    with_all_parts = CollectorRegistry()
+    with_all_parts.register(ReloadMetrics(ReloadStatus(restart_needed=("listen",))))
+    with_all_parts.register(WorkerMetrics(2, lambda: 2, {"died": 1}))
+    with_all_parts.register(RedisStoreMetrics(RedisReplayStore(RedisAddress("redis://127.0.0.1"), 0.1, 1, "")))
+    write_pair(trustme.CA(), stack.folder)
+    tls = Certificates(Tls(cert=Path("tls.crt"), key=Path("tls.key")), stack.folder, "127.0.0.1:1")
+    with_all_parts.register(CertificateMetrics([tls]))
+    texts.append(generate_latest(with_all_parts).decode())
     for text in texts:
         for family in text_string_to_metric_families(text):
             if family.type == "counter":
@@ -201,7 +211,7 @@ def test_dashboard_and_alerts_read_metrics_and_labels_that_exist(
 
 
 def test_every_reason_that_an_alert_names_is_in_the_catalogue():
-    from extauthz.domain.reason import CATALOGUE
+    from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 
     named = {
         reason
@@ -212,7 +222,7 @@ def test_every_reason_that_an_alert_names_is_in_the_catalogue():
         for reason in matcher.value.split("|")
     }
     assert "internal_error" in named
-    assert named <= set(CATALOGUE)
+    assert named <= {*CATALOGUE, *ALLOW_LABELS}
 
 
 def test_every_alert_says_how_bad_it_is_and_what_it_means():
@@ -221,6 +231,46 @@ def test_every_alert_says_how_bad_it_is_and_what_it_means():
     assert len({rule["alert"] for rule in alerts}) == len(alerts)
     assert all(rule["labels"]["severity"] in ("critical", "warning") for rule in alerts)
     assert all(rule["annotations"]["summary"] for rule in alerts)
+
+
+def test_every_alert_has_a_line_in_the_runbook_and_every_line_an_alert():
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus-alerts.yaml").read_text())
+    runbook = (ROOT / "docs" / "operations.md").read_text().partition("## When an alert fires")[2]
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    first_cells = " ".join(line.split("|")[1] for line in runbook.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`(\w+)`", first_cells)) == alerts
+
+
+def test_everything_that_the_service_can_fail_by_wakes_somebody():
+    from extauthz.domain.reason import CATALOGUE
+
+    failing = next(expression for where, expression in expressions() if where == "ExtauthzFailing")
+    (matcher,) = next(iter(selectors(parse(failing)))).matchers.matchers
+    assert set(matcher.value.split("|")) == {reason.label for reason in CATALOGUE.values() if reason.failure}
+
+
+def test_the_dashboard_has_a_panel_for_whatever_an_alert_of_the_service_reads():
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus-alerts.yaml").read_text())
+    alerts = {rule["alert"] for rule in rules["groups"][0]["rules"]}
+    shown, read = set(), set()
+    for where, expression in expressions():
+        (read if where in alerts else shown).update(one.name for one in selectors(parse(expression)))
+    only_alerted = {"extauthz_tls_renewal_failures_total", "process_start_time_seconds"}
+    assert read - shown <= only_alerted | {"extauthz_build_info"}
+
+
+def test_the_autoscaler_reads_what_the_adapter_offers_and_the_service_shows(scraped: dict[str, set[str]]):
+    scaler = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "horizontalpodautoscaler.yaml").read_text())
+    wanted = [one["pods"]["metric"]["name"] for one in scaler["spec"]["metrics"] if one["type"] == "Pods"]
+    adapter = yaml.safe_load((ROOT / "deploy" / "prometheus-adapter.yaml").read_text())
+    (rule,) = adapter["rules"]["custom"]
+    assert [rule["name"]["as"]] == wanted
+    (series,) = selectors(parse(rule["seriesQuery"]))
+    assert re.fullmatch(rule["name"]["matches"], series.name)
+    assert {matcher.name for matcher in series.matchers.matchers} == set(rule["resources"]["overrides"])
+    query = rule["metricsQuery"].replace("<<.Series>>", series.name).replace("<<.GroupBy>>", "pod")
+    (read,) = selectors(parse(query.replace("<<.LabelMatchers>>", 'namespace="extauthz",pod=~"a|b"')))
+    assert read.name in scraped
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap():

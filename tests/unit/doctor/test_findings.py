@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from extauthz.doctor import RULES, Documents, ServiceFacts, Severity, examine
+from extauthz.config.schema import ConfigFile
+from extauthz.doctor import RULES, Documents, ServiceFacts, Severity, examine, facts_from
+from extauthz.serve.envoy_cluster import envoy_clusters
 from tests.unit.doctor.seeds import ROOT, SEEDS, TWO_WORKERS, cluster, ext_authz, good, host, manager
 
 SHIPPED = sorted((ROOT / "envoy").glob("*.yaml"))
@@ -218,3 +220,74 @@ def test_errors_come_first():
     assert [finding.rule.id for finding in examine(documents, TWO_WORKERS)] == ["upgrades-on", "headers-joined"]
     assert "upgrades-on" in ERRORS
     assert "headers-joined" not in ERRORS
+
+
+def endpoints(*addresses: str) -> list:
+    """The shipped bootstrap with these endpoints: ``host:port``, or the path of a socket."""
+    documents = good("static.yaml")
+    cluster(documents)["load_assignment"]["endpoints"] = [
+        {"lb_endpoints": [{"endpoint": {"address": _address(one)}} for one in addresses]}
+    ]
+    return documents
+
+
+def _address(text: str) -> dict:
+    if text.startswith("/"):
+        return {"pipe": {"path": text}}
+    host, _, port = text.rpartition(":")
+    return {"socket_address": {"address": host, "port_value": int(port)}}
+
+
+def lacking(documents: list, workers: int, *listen: str) -> list[str]:
+    """What is said about workers that Envoy does not know, of a service that listens so."""
+    file = ConfigFile.model_validate({"listen": [{"address": one} for one in listen]}) if listen else None
+    facts = ServiceFacts(workers=workers) if file is None else facts_from(file, workers)
+    findings = examine(documents, facts)
+    return [one.spot.detail for one in findings if one.rule.id == "fewer-endpoints-than-workers"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "workers", "listen", "said"),
+    [
+        (["127.0.0.1:9191", "127.0.0.1:9192"], 2, ["127.0.0.1:9191"], []),
+        (["127.0.0.1:9191"], 2, ["127.0.0.1:9191"], ["2 workers, but not 127.0.0.1:9192"]),
+        # As many endpoints as workers, and one of them asked by nobody.
+        (["127.0.0.1:9191", "127.0.0.1:9191"], 2, ["127.0.0.1:9191"], ["2 workers, but not 127.0.0.1:9192"]),
+        (["127.0.0.1:9191", "127.0.0.1:9191"], 2, [], ["1 for 2 workers"]),
+        # Each of two machines runs two.
+        (["10.0.0.1:9191", "10.0.0.2:9191"], 2, ["10.0.0.1:9191"],
+         ["2 workers, but not 10.0.0.1:9192, 10.0.0.2:9192"]),
+        (["/run/x.0.sock", "/run/x.1.sock"], 2, ["unix:/run/x.sock"], []),
+        (["/run/x.0.sock"], 2, ["unix:/run/x.sock"], ["2 workers, but not /run/x.1.sock"]),
+        # Two listeners, of which this cluster asks one.
+        (["127.0.0.1:9291", "127.0.0.1:9292"], 2, ["127.0.0.1:9191", "127.0.0.1:9291"], []),
+        # A port that the service does not know: something in between maps it, so all that counts is how many.
+        (["10.0.0.1:443", "10.0.0.1:444"], 2, ["127.0.0.1:9191"], []),
+        (["10.0.0.1:443"], 2, ["127.0.0.1:9191"], ["1 for 2 workers"]),
+    ],
+)  # fmt: skip
+def test_workers_that_envoy_does_not_know_are_named_by_the_addresses_of_the_services_own_configuration(
+    asked: list[str], workers: int, listen: list[str], said: list[str]
+):
+    assert lacking(endpoints(*asked), workers, *listen) == said
+
+
+def test_the_cluster_that_the_service_prints_lacks_none_of_its_workers():
+    file = ConfigFile.model_validate({"listen": [{"address": "127.0.0.1:9300"}, {"address": "unix:/run/x.sock"}]})
+    documents = good("static.yaml")
+    cluster(documents).update(envoy_clusters(file, 3)[0])
+    assert found(documents, facts_from(file, 3)) == set()
+
+
+def test_workers_of_a_listener_that_is_bound_to_a_network_need_no_marker():
+    documents = endpoints("127.0.0.1:9191", "127.0.0.1:9192")
+    del host(documents)["typed_per_filter_config"]
+    bound = ConfigFile.model_validate({"listen": [{"address": "127.0.0.1:9191", "network": "internet"}]})
+    assert "network-unmarked" not in found(documents, facts_from(bound, 2))
+
+
+def test_a_socket_that_is_bound_to_a_network_says_nothing_about_another_socket():
+    documents = endpoints("/run/other.sock")
+    del host(documents)["typed_per_filter_config"]
+    listen = [{"address": "unix:/run/x.sock", "network": "internet"}, {"address": "unix:/run/other.sock"}]
+    assert "network-unmarked" in found(documents, facts_from(ConfigFile.model_validate({"listen": listen}), 1))

@@ -87,6 +87,16 @@ def test_the_services_configuration_tells_its_methods_headers_and_ports():
     assert facts.identity_headers == {"x-ca-app-id", "x-ca-network", "x-token-sub"}
     assert facts.bound_ports == set()
     assert facts.workers == 3
+    assert facts.listeners == ((9191, 9192, 9193),)
+
+
+def test_each_worker_of_a_listener_is_known_by_its_own_port_or_socket():
+    listen = [{"address": "127.0.0.1:9191", "network": "vpc"}, {"address": "unix:/run/x.sock", "network": "internet"},
+              {"address": "unix:/run/y.sock"}]  # fmt: skip
+    facts = facts_from(ConfigFile.model_validate({"listen": listen}), workers=2)
+    assert facts.listeners == ((9191, 9192), ("/run/x.0.sock", "/run/x.1.sock"), ("/run/y.0.sock", "/run/y.1.sock"))
+    assert facts.bound_ports == {9191, 9192, "/run/x.0.sock", "/run/x.1.sock"}
+    assert facts_from(ConfigFile.model_validate({"listen": listen}), workers=1).listeners[1] == ("/run/x.sock",)
 
 
 def test_digest_is_found_inside_any_of_and_all_of():

@@ -35,15 +35,15 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [redis_binary(), "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", *self._options],
-            cwd=self._folder, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        self._process = subprocess.Popen(self._command_line(), cwd=self._folder, stdout=subprocess.DEVNULL)
         try:
             eventually(self._answers)
         except AssertionError:
             self.stop()
             raise
+
+    def _command_line(self) -> list[str]:
+        return [redis_binary(), "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", *self._options]
 
     def _answers(self) -> bool:
         try:
@@ -52,11 +52,13 @@ class RedisServer:
         except OSError:
             return False
 
-    def command(self, *words: str) -> bytes:
+    def command(self, *words: str, password: str = "") -> bytes:
         """Send one command over a connection of its own; the raw reply."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            parts = b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
-            connection.sendall(b"*%d\r\n%s" % (len(words), parts))
+            if password:
+                connection.sendall(_packed(("AUTH", password)))
+                assert connection.recv(65536) == b"+OK\r\n"
+            connection.sendall(_packed(words))
             return connection.recv(65536)
 
     def stall(self) -> None:
@@ -72,3 +74,20 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+class SentinelServer(RedisServer):
+    """The same binary as a Sentinel. It writes its file anew."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        self._file = folder / "sentinel.conf"
+        self._file.write_text("\n".join(lines))
+        super().__init__(folder)
+
+    def _command_line(self) -> list[str]:
+        own = ["--sentinel", "--bind", "127.0.0.1", "--port", str(self.port)]
+        return [redis_binary(), str(self._file), *own]
+
+
+def _packed(words: tuple[str, ...]) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)

@@ -12,6 +12,7 @@ import pytest
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import OneTimeUse
+from extauthz.serve.redis_client import RedisAddress
 from extauthz.serve.redis_store import REST_S, RedisReplayStore
 from tests.unit.serve.redis_server import RedisServer
 from tests.unit.serve.running import Running, base_config, eventually, free_ports, signed_headers, status_of
@@ -37,9 +38,12 @@ def with_stores(
 ) -> Any:
     async def main() -> Any:
         stores = [
-            RedisReplayStore(options.get("url", redis.url), timeout_s, connections, "t:", options.get("cluster", False))
+            RedisReplayStore(
+                RedisAddress(options.get("url", redis.url), cluster=options.get("cluster", False)),
+                timeout_s, connections, "t:",
+            )
             for _ in range(count)
-        ]
+        ]  # fmt: skip
         try:
             return await run(*stores)
         finally:

@@ -94,6 +94,18 @@ def test_a_tls_listener_answers_tls_and_nothing_else(config, ca, serve, call):
     assert running.metric(f'extauthz_tls_certificate_end_timestamp_seconds{{listener="{address(config)}"}}') > 1e9
 
 
+def test_the_end_of_a_renewed_certificate_shows_before_the_next_connection_is_made(config, ca, serve, tmp_path):
+    running = serve(config)
+    sample = f'extauthz_tls_certificate_end_timestamp_seconds{{listener="{address(config)}"}}'
+    before = running.metric(sample)
+    ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=2)
+    issued = ca.issue_cert("127.0.0.1", not_after=ends)
+    (tmp_path / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    assert running.metric(sample) == before, "half of a renewal: the old one is in force"
+    (tmp_path / "tls.key").write_bytes(issued.private_key_pem.bytes())
+    assert running.metric(sample) == pytest.approx(ends.timestamp(), abs=1)
+
+
 def test_with_a_client_ca_only_its_certificates_are_let_in(config, ca, serve, call, tmp_path):
     config["listen"][0]["tls"]["client_ca"] = str(tmp_path / "clients.pem")
     serve(config)

@@ -4,62 +4,27 @@ import asyncio
 import json
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections import Counter
 from pathlib import Path
 
+import grpc.aio
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from extauthz.config.schema import Tracing as Section
 from extauthz.domain import reason
 from extauthz.serve.tracing import Tracing, is_sampled
+from extauthz.serve.transports import MAX_MESSAGE_BYTES, Health, choose_transport
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
 from tests.unit.building import CODE
+from tests.unit.serve.otlp_collector import Collector, attributes_of
 from tests.unit.serve.running import base_config, check_request, free_ports
 from tests.unit.wire import checking
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, NOT_SAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
-
-
-class Collector(ThreadingHTTPServer):
-    """What takes OTLP over HTTP; ``delay_s`` makes it a slow one."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Taking)
-        self.requests, self.headers, self.delay_s = [], [], 0.0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def endpoint(self):
-        return f"http://127.0.0.1:{self.server_port}/v1/traces"
-
-    @property
-    def spans(self):
-        return [
-            span for sent in self.requests for resource in sent.resource_spans
-            for scope in resource.scope_spans for span in scope.spans
-        ]  # fmt: skip
-
-
-class Taking(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        self.server.requests.append(ExportTraceServiceRequest.FromString(body))
-        time.sleep(self.server.delay_s)
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-def attributes_of(span):
-    return {entry.key: getattr(entry.value, entry.value.WhichOneof("value")) for entry in span.attributes}
 
 
 @pytest.fixture
@@ -163,6 +128,46 @@ def test_an_answer_that_comes_later_is_traced_when_it_comes(collector):
     assert pb.CheckResponse.FromString(answer).HasField("dynamic_metadata")
     (span,) = collector.spans
     assert span.end_time_unix_nano - span.start_time_unix_nano > 40_000_000
+
+
+@pytest.mark.parametrize("transport", ["grpcio", "native"])
+def test_what_is_refused_before_the_decision_is_traced_too(transport, collector):
+    servicer = checking.servicer()
+
+    class Slow:
+        refuse = staticmethod(servicer.refuse)
+
+        def check(self, payload, binding):
+            async def answer():
+                await asyncio.sleep(0.3)
+                return servicer.check(payload, binding)
+
+            return answer()
+
+    slow = Slow()
+    tracing = Tracing(Section(endpoint=collector.endpoint), slow, Path())
+
+    async def ask_all():
+        at = choose_transport(transport)("127.0.0.1:0", None, slow, Health(), 2, traced=tracing)
+        await at.start()
+        async with grpc.aio.insecure_channel(at.address) as channel:
+            check = channel.unary_unary(CHECK_PATH)
+            sampled, unsampled = (("traceparent", SAMPLED),), (("traceparent", NOT_SAMPLED),)
+            await check(b"x" * (MAX_MESSAGE_BYTES + 1), metadata=sampled)
+            await check(b"x" * (MAX_MESSAGE_BYTES + 1), metadata=unsampled)
+            await check(b"\xff\xff", metadata=sampled)
+            await asyncio.gather(*(check(b"", metadata=sampled) for _ in range(5)))
+        await at.stop(1)
+
+    asyncio.run(ask_all())
+    tracing.close()
+    assert {(span.trace_id.hex(), span.parent_span_id.hex()) for span in collector.spans} == {(TRACE, SPAN)}
+    told = Counter((attributes_of(span)["extauthz.reason"], span.status.code) for span in collector.spans)
+    assert told == {("request_invalid", 0): 4, ("overloaded", span_error()): 3}
+
+
+def span_error():
+    return Span().status.STATUS_CODE_ERROR
 
 
 def test_a_failure_is_an_error_of_the_span_and_a_denial_is_none(collector):
