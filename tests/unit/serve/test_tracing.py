@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from extauthz.config.schema import Tracing as Section
 from extauthz.domain import reason
 from extauthz.serve.tracing import Tracing, is_sampled
-from extauthz.serve.transports import MAX_MESSAGE_BYTES, Health, choose_transport
+from extauthz.serve.transports import Health, choose_transport
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
 from tests.unit.building import CODE
@@ -23,6 +23,7 @@ from tests.unit.serve.otlp_collector import Collector, attributes_of
 from tests.unit.serve.running import base_config, check_request, free_ports
 from tests.unit.wire import checking
 
+LARGEST = 1 << 20
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, NOT_SAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
 
@@ -148,13 +149,13 @@ def test_what_is_refused_before_the_decision_is_traced_too(transport, collector)
     tracing = Tracing(Section(endpoint=collector.endpoint), slow, Path())
 
     async def ask_all():
-        at = choose_transport(transport)("127.0.0.1:0", None, slow, Health(), 2, traced=tracing)
+        at = choose_transport(transport)("127.0.0.1:0", None, slow, Health(), 2, LARGEST, traced=tracing)
         await at.start()
         async with grpc.aio.insecure_channel(at.address) as channel:
             check = channel.unary_unary(CHECK_PATH)
             sampled, unsampled = (("traceparent", SAMPLED),), (("traceparent", NOT_SAMPLED),)
-            await check(b"x" * (MAX_MESSAGE_BYTES + 1), metadata=sampled)
-            await check(b"x" * (MAX_MESSAGE_BYTES + 1), metadata=unsampled)
+            await check(b"x" * (LARGEST + 1), metadata=sampled)
+            await check(b"x" * (LARGEST + 1), metadata=unsampled)
             await check(b"\xff\xff", metadata=sampled)
             await asyncio.gather(*(check(b"", metadata=sampled) for _ in range(5)))
         await at.stop(1)
