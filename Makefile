@@ -12,7 +12,7 @@ COMPILED := .compiled
 # Safe path: the folder that a command starts in does not come before the build that it is to run.
 ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/site:$(CURDIR)
 CHECKING_TESTS := $(addprefix tests/unit/,auth decide domain wire serve test_secrets_never_leak.py) \
-    tests/envoy tests/clients tests/oidc tests/faults
+    tests/envoy tests/clients tests/oidc
 
 .DEFAULT_GOAL := help
 
@@ -132,6 +132,8 @@ lock: ## pin the dependencies anew (needs uv)
 	    --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast \
 	    --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast --extra compile \
+	    --constraint requirements.lock --output-file deploy/build.lock pyproject.toml
 
 format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

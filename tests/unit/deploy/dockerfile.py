@@ -71,11 +71,12 @@ def exec_form(argument: str) -> list[str]:
 class Builder:
     """Carries out a stage below ``folder``: every absolute path of the image is one in there."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], arguments: dict[str, str]) -> None:
+        """``arguments`` are those that ``docker build`` would get as ``--build-arg``."""
         self._folder = folder
         self._environment = environment
         self._cwd = folder
-        self._arguments: dict[str, str] = {}
+        self._arguments = dict(arguments)
 
     def inside(self, text: str) -> str:
         """A text of the Dockerfile with its own absolute paths as they are here."""
@@ -92,7 +93,7 @@ class Builder:
                 self._run(self.inside(argument))
             elif name == "ARG" and "=" in argument:
                 key, _, value = argument.partition("=")
-                self._arguments[key] = value
+                self._arguments.setdefault(key, value)
 
     def _copy(self, *words: str) -> None:
         *sources, target = words
