@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -65,6 +66,7 @@ def test_a_check_that_lay_on_the_connection_during_a_stall_burns_no_nonce(serve,
     assert status_of(before.check("/open")) == 200
     check = before.channel.unary_unary(CHECK_PATH)
     os.kill(running.process.pid, signal.SIGSTOP)
+    eventually(lambda: stands_still(running.process.pid))  # the signal does not stop a running thread at once
     try:
         asked = [check.future(with_body(check_request("/signed", one)), timeout=DEADLINE_S) for one in headers]
         time.sleep(STALL_S)
@@ -74,6 +76,11 @@ def test_a_check_that_lay_on_the_connection_during_a_stall_burns_no_nonce(serve,
     time.sleep(1.0)
     answers = [status_of(after.check("/signed", one, stream_id="2")) for one in headers]
     assert answers == [200] * LYING
+
+
+def stands_still(pid: int) -> bool:
+    threads = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
 
 def with_body(check: bytes) -> bytes:
