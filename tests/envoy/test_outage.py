@@ -7,9 +7,19 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from tests.gateway import CODE, Answer, Gateway, Header, signed_headers, wait_for
+from tests.gateway import (
+    CODE,
+    Answer,
+    Gateway,
+    Header,
+    patient_bootstrap,
+    running_gateway,
+    signed_headers,
+    wait_for,
+)
 
 ASKED = 15
+BREAKER = 3
 
 
 def probes(gateway: Gateway) -> list[Answer]:
@@ -89,3 +99,28 @@ def test_a_service_that_stops_in_order_lets_no_call_through_unchecked(gateway: G
     finally:
         gateway.stack.start_service()
     wait_for(lambda: gateway.call("GET", "/public/ping").status == 200, "an allowed call")
+
+
+def test_past_the_circuit_breaker_a_call_gets_503_at_once_and_none_passes(tmp_path: Path):
+    bootstrap = patient_bootstrap()  # in which Envoy waits for 2 s
+    for cluster in bootstrap["static_resources"]["clusters"]:
+        for threshold in cluster.get("circuit_breakers", {}).get("thresholds", []):
+            threshold |= {"max_requests": BREAKER, "max_pending_requests": BREAKER}
+    with running_gateway(tmp_path, bootstrap) as gateway, ThreadPoolExecutor(ASKED) as clients:
+        pid = gateway.stack.pid("service")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: all_threads_stopped(pid), "a frozen service")
+            answers = list(clients.map(lambda _: seconds_of(gateway), range(ASKED)))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert {status for status, _ in answers} == {503}
+        at_once = [taken_s for _, taken_s in answers if taken_s < 1.0]
+        assert len(at_once) >= ASKED - 2 * BREAKER, answers
+        wait_for(lambda: gateway.call("GET", "/public/ping").status == 200, "an allowed call")
+
+
+def seconds_of(gateway: Gateway) -> tuple[int, float]:
+    begun_s = time.monotonic()
+    status = gateway.call("GET", "/public/ping").status
+    return status, time.monotonic() - begun_s
