@@ -143,6 +143,27 @@ def test_a_mistake_is_named_with_its_cure(write, change, says):
     assert says in text
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:65536", "127.0.0.1:0", "[::1]:99999", "localhost:70000", "127.0.0.1"])
+@pytest.mark.parametrize("key", ["listen[0].address", "operations"])
+def test_a_port_that_does_not_exist_is_refused_before_the_start(write, key, address):
+    listen, operations = (address, "127.0.0.1:9901") if key != "operations" else ("127.0.0.1:9191", address)
+    file = write(f"operations: '{operations}'\nlisten: [{{address: '{listen}'}}]\n")
+    places, text = mistakes(file)
+    assert places == [(1 if key == "operations" else 2, key)]
+    assert "must be host:port such as 127.0.0.1:9191" in text
+    assert "a port from 1 to 65535" in text
+
+
+def test_every_port_that_exists_is_taken(write):
+    for port in (1, 80, 9999, 10000, 59999, 60000, 64999, 65000, 65499, 65500, 65529, 65530, 65535):
+        assert load(write(GOOD.replace("9191", str(port)))).file.listen[0].address == f"127.0.0.1:{port}"
+
+
+def test_the_operations_port_is_no_unix_socket(write):
+    places, _ = mistakes(write(GOOD + "operations: unix:/run/extauthz/operations.sock\n"))
+    assert places == [(11, "operations")]
+
+
 def test_a_key_that_stands_twice_is_a_mistake(write):
     places, text = mistakes(write(GOOD + "grants: []\n"))
     assert places == [(11, "grants")]
