@@ -1,11 +1,15 @@
 """An address that cannot be opened: which one, the key that names it, why, and what to do about it."""
 
 import errno
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
+_LONGEST_PATH: Final = 107
+"""Bytes of a Unix socket's path, on Linux."""
 _CURES: Final = {
     errno.EADDRINUSE: "another process listens there (`ss -ltnp` names it); stop it, or write another port",
     errno.EADDRNOTAVAIL: "this machine has no such address (`ip address` lists them); write one of them, or 0.0.0.0",
@@ -30,7 +34,7 @@ def listening(address: str, key: str) -> Iterator[None]:
 
 def _cause(address: str) -> str:
     if address.startswith("unix:"):
-        return ""
+        return _cause_of_socket_file(Path(address.removeprefix("unix:")))
     host, _, port = address.rpartition(":")
     try:
         (family, kind, protocol, _, place), *_ = socket.getaddrinfo(
@@ -45,4 +49,17 @@ def _cause(address: str) -> str:
             probe.listen()  # two may bind one port to reuse it, and only one may listen
     except OSError as error:
         return _CURES.get(error.errno or 0, "")
+    return ""
+
+
+def _cause_of_socket_file(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}; create it (systemd: `RuntimeDirectory=`), or write another path"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"the service's user may not create files in {folder}; let it, or write another path"
+    if path.is_dir():
+        return "this is a folder; write the path of a file in it"
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        return f"the path is longer than {_LONGEST_PATH} bytes; write a shorter one"
     return ""

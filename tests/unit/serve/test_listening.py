@@ -1,6 +1,7 @@
 """An address that cannot be opened is named with the key that says it, the cause and the cure, on both transports."""
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ def test_an_address_that_this_machine_does_not_have_says_so(serve, free, transpo
     assert "cannot listen on 192.0.2.1:9191 (`listen[0].address`" in said
     assert "this machine has no such address" in said
     assert "has no address" in failed_start(serve, free, "no-such-host.invalid:9901", transport=transport)
+
+
+@TRANSPORTS
+def test_a_missing_folder_for_a_unix_socket_is_named_with_its_cure(serve, free, tmp_path: Path, transport):
+    said = failed_start(serve, f"unix:{tmp_path}/missing/x.sock", free, transport=transport)
+    assert f"`listen[0].address` in the configuration): there is no folder {tmp_path}/missing; create it" in said
+
+
+@TRANSPORTS
+def test_a_folder_in_the_place_of_a_unix_socket_is_named(serve, free, tmp_path: Path, transport):
+    assert "this is a folder" in failed_start(serve, f"unix:{tmp_path}", free, transport=transport)
 
 
 def test_the_operations_port_speaks_ipv6(serve):
