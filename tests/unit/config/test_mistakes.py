@@ -164,6 +164,40 @@ def test_the_operations_port_is_no_unix_socket(write):
     assert places == [(11, "operations")]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("127.0.0.1:9191", "127.0.0.1:9191"),
+        ("127.0.0.1:9191", "localhost:9191"),
+        ("0.0.0.0:9191", "127.0.0.1:9191"),
+        ("[::1]:9191", "[::]:9191"),
+        ("[::]:9191", "0.0.0.0:9191"),
+        ("unix:/run/x.sock", "unix:/run/x.sock"),
+    ],
+)
+def test_two_listeners_on_one_address_are_found_before_the_start(write, first, second):
+    listen = f"listen:\n- {{address: '{first}', insecure: true}}\n- {{address: '{second}', insecure: true}}\n"
+    places, text = mistakes(write(listen))
+    assert places == [(3, "listen[1].address")]
+    assert f"`listen[0]` takes {first} already; write another address or port" in text
+
+
+def test_a_listener_on_the_operations_port_is_found_before_the_start(write):
+    for operations, who in (
+        ("operations: 127.0.0.1:9901\n", "`operations` takes"),
+        ("", "`operations` by default takes"),
+    ):
+        places, text = mistakes(write(f"{operations}listen: [{{address: '127.0.0.1:9901'}}]\n"))
+        assert places == [(1 + bool(operations), "listen[0].address")]
+        assert f"{who} 127.0.0.1:9901 already" in text
+
+
+def test_listeners_that_differ_in_port_address_or_ip_version_stand_side_by_side(write):
+    addresses = ["127.0.0.1:9191", "127.0.0.2:9191", "[::1]:9191", "127.0.0.1:9192", "0.0.0.0:9193", "[::1]:9193",
+                 "unix:/run/x.sock", "unix:/run/y.sock"]  # fmt: skip
+    assert len(load(write({"listen": [{"address": one, "insecure": True} for one in addresses]})).file.listen) == 8
+
+
 def test_a_key_that_stands_twice_is_a_mistake(write):
     places, text = mistakes(write(GOOD + "grants: []\n"))
     assert places == [(11, "grants")]
