@@ -162,7 +162,13 @@ def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
     if isinstance(section.destination, FromFile):
         rotate = section.rotate
         max_bytes, keep = (None, 1) if rotate is None else (rotate.max_mebibytes << 20, rotate.keep)
-        output = open_file(section.destination.file, max_bytes, keep)
+        try:
+            output = open_file(section.destination.file, max_bytes, keep)
+        except OSError as error:
+            raise OSError(
+                f"cannot write to {section.destination.file} (`decision_log.destination` in the configuration): "
+                f"{error.strerror}; name a file in a folder that exists and that the service's user may write to"
+            ) from None
     shares = dict.fromkeys(ALLOW_LABELS, section.sample_allowed) | dict.fromkeys(CATALOGUE, section.sample_denied)
     shares |= section.sample_reasons
     return DecisionLog(output, section.capacity, shares, config.snapshot.revision, section.audit == "required")

@@ -70,3 +70,10 @@ def test_the_operations_port_speaks_ipv6(serve):
     first, operations = free_ports(2)
     config = base_config([{"address": f"127.0.0.1:{first}"}], 1) | {"operations": f"[::ffff:7f00:1]:{operations}"}
     assert serve(config).get("/healthz")[0] == 200
+
+
+def test_a_decision_log_that_cannot_be_opened_is_named_with_its_key_and_cure(serve, free, tmp_path: Path):
+    log = tmp_path / "missing" / "decisions.jsonl"
+    said = failed_start(serve, "127.0.0.1:9191", free, decision_log={"destination": {"file": str(log)}})
+    assert f"cannot write to {log} (`decision_log.destination` in the configuration): No such file" in said
+    assert "a folder that exists" in said
