@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from extauthz.cli.main import app
 from extauthz.config import ConfigError, load
+from extauthz.config.secrets import FromFile, SecretUnresolved, resolve
 from tests.unit.building import NOW_MS
 
 GOOD = """\
@@ -228,6 +231,36 @@ def test_secrets_come_by_value_environment_or_file(write, monkeypatch):
         assert snapshot.keys[b"shop-key-0001"].secret == value
 
 
+def test_a_secret_file_that_cannot_be_read_says_what_to_do(write, tmp_path):
+    asked = GOOD.replace("shop-secret-0001", "{file: secrets/one}")
+    (tmp_path / "secrets").mkdir()
+    file = write(asked)
+    assert f"No such file or directory; create {tmp_path}/secrets/one, or correct the path" in mistakes(file)[1]
+
+    (tmp_path / "secrets" / "one").mkdir()
+    assert "Is a directory; write the path of a file in it" in mistakes(file)[1]
+
+
+def test_a_secret_file_of_another_user_names_the_user_who_needs_it(tmp_path):
+    (tmp_path / "one").write_text("shop-secret-0001")
+    (tmp_path / "one").chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # may read everything
+            os.seteuid(65534)
+        with pytest.raises(
+            SecretUnresolved, match=rf"Permission denied; let the user who runs this \(id {os.geteuid()}\)"
+        ):
+            resolve(FromFile(file=Path("one")), tmp_path)
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "  \n\n"])
+def test_an_empty_file_is_called_empty(write, text):
+    assert "the file is empty; begin with `listen:`" in mistakes(write(text))[1]
+
+
 SECRET = "s3cr3t-0123456789"
 ODD_SECRETS = [f"*{SECRET}", f"&{SECRET}", f"!{SECRET}", f"!!{SECRET} x", f"@{SECRET}", f"`{SECRET}", f"%{SECRET}",
                f"[{SECRET}]", f"{{file: /dev/null, x: {SECRET}}}", f'"{SECRET}',
@@ -340,6 +373,13 @@ def test_check_config_ends_with_0_for_a_sound_file_and_1_for_a_bad_one(write):
 
 def test_serve_does_not_start_with_a_bad_file(write):
     assert RUN(app, ["serve", "--config", str(write(BAD))]).exit_code == 1
+
+
+def test_a_call_with_an_empty_secret_file_is_not_sent(tmp_path):
+    (tmp_path / "secret").write_text("\n")
+    result = RUN(app, ["call", "GET", "http://127.0.0.1:1/", "-k", "a", "--app-secret-file", str(tmp_path / "secret")])
+    assert result.exit_code == 2
+    assert "secret is empty" in result.output
 
 
 def test_the_schema_is_a_json_schema_that_knows_every_section():
