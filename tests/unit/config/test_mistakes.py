@@ -2,9 +2,6 @@
 
 import copy
 import json
-import os
-import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -14,43 +11,8 @@ from typer.testing import CliRunner
 
 from extauthz.cli.main import app
 from extauthz.config import ConfigError, load
-from extauthz.config.secrets import FromFile, SecretUnresolved, resolve
 from tests.unit.building import NOW_MS
-
-GOOD = """\
-listen: [{address: "127.0.0.1:9191"}]
-groups: [{id: shop, domains: ["*"]}]
-apis:
-  - {id: orders, group: shop, methods: [GET], path: /v1/orders, auth: {internet: digest}}
-  - {id: open, group: shop, methods: [GET], path: /open, auth: {internet: none, vpc: none}}
-apps:
-  - id: shop-app
-    keys: [{app_key: shop-key-0001, app_secret: shop-secret-0001}]
-    app_codes: [shop-code-0001]
-grants: [{app: shop-app, apis: [orders]}]
-"""
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(text, name="extauthz.yaml"):
-        file = tmp_path / name
-        file.write_text(text if isinstance(text, str) else yaml.safe_dump(text), encoding="utf-8")
-        return file
-
-    return write
-
-
-def mistakes(file):
-    """Line and key path of every mistake, and all the text."""
-    with pytest.raises(ConfigError) as error:
-        load(file)
-    places = []
-    for line in str(error.value).splitlines():
-        where, number, rest = re.fullmatch(rf"({re.escape(str(file))}):(\d+): (.*)", line).groups()
-        assert where
-        places.append((int(number), rest.partition(": ")[0]))
-    return places, str(error.value)
+from tests.unit.config.writing import GOOD, mistakes
 
 
 def test_a_sound_file_loads(write):
@@ -146,61 +108,6 @@ def test_a_mistake_is_named_with_its_cure(write, change, says):
     assert says in text
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:65536", "127.0.0.1:0", "[::1]:99999", "localhost:70000", "127.0.0.1"])
-@pytest.mark.parametrize("key", ["listen[0].address", "operations"])
-def test_a_port_that_does_not_exist_is_refused_before_the_start(write, key, address):
-    listen, operations = (address, "127.0.0.1:9901") if key != "operations" else ("127.0.0.1:9191", address)
-    file = write(f"operations: '{operations}'\nlisten: [{{address: '{listen}'}}]\n")
-    places, text = mistakes(file)
-    assert places == [(1 if key == "operations" else 2, key)]
-    assert "must be host:port such as 127.0.0.1:9191" in text
-    assert "a port from 1 to 65535" in text
-
-
-def test_every_port_that_exists_is_taken(write):
-    for port in (1, 80, 9999, 10000, 59999, 60000, 64999, 65000, 65499, 65500, 65529, 65530, 65535):
-        assert load(write(GOOD.replace("9191", str(port)))).file.listen[0].address == f"127.0.0.1:{port}"
-
-
-def test_the_operations_port_is_no_unix_socket(write):
-    places, _ = mistakes(write(GOOD + "operations: unix:/run/extauthz/operations.sock\n"))
-    assert places == [(11, "operations")]
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("127.0.0.1:9191", "127.0.0.1:9191"),
-        ("127.0.0.1:9191", "localhost:9191"),
-        ("0.0.0.0:9191", "127.0.0.1:9191"),
-        ("[::1]:9191", "[::]:9191"),
-        ("[::]:9191", "0.0.0.0:9191"),
-        ("unix:/run/x.sock", "unix:/run/x.sock"),
-    ],
-)
-def test_two_listeners_on_one_address_are_found_before_the_start(write, first, second):
-    listen = f"listen:\n- {{address: '{first}', insecure: true}}\n- {{address: '{second}', insecure: true}}\n"
-    places, text = mistakes(write(listen))
-    assert places == [(3, "listen[1].address")]
-    assert f"`listen[0]` takes {first} already; write another address or port" in text
-
-
-def test_a_listener_on_the_operations_port_is_found_before_the_start(write):
-    for operations, who in (
-        ("operations: 127.0.0.1:9901\n", "`operations` takes"),
-        ("", "`operations` by default takes"),
-    ):
-        places, text = mistakes(write(f"{operations}listen: [{{address: '127.0.0.1:9901'}}]\n"))
-        assert places == [(1 + bool(operations), "listen[0].address")]
-        assert f"{who} 127.0.0.1:9901 already" in text
-
-
-def test_listeners_that_differ_in_port_address_or_ip_version_stand_side_by_side(write):
-    addresses = ["127.0.0.1:9191", "127.0.0.2:9191", "[::1]:9191", "127.0.0.1:9192", "0.0.0.0:9193", "[::1]:9193",
-                 "unix:/run/x.sock", "unix:/run/y.sock"]  # fmt: skip
-    assert len(load(write({"listen": [{"address": one, "insecure": True} for one in addresses]})).file.listen) == 8
-
-
 def test_a_key_that_stands_twice_is_a_mistake(write):
     places, text = mistakes(write(GOOD + "grants: []\n"))
     assert places == [(11, "grants")]
@@ -219,41 +126,6 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path, write):
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
     assert "not UTF-8" in mistakes(binary)[1]
-
-
-def test_secrets_come_by_value_environment_or_file(write, monkeypatch):
-    monkeypatch.setenv("EXTAUTHZ_TEST_SECRET", "from-environment")
-    write("from-file\n", "secret.txt")
-    for entry, value in ("by-value", b"by-value"), ("{env: EXTAUTHZ_TEST_SECRET}", b"from-environment"), (
-        "{file: secret.txt}", b"from-file"
-    ):  # fmt: skip
-        snapshot = load(write(GOOD.replace("shop-secret-0001", entry))).snapshot
-        assert snapshot.keys[b"shop-key-0001"].secret == value
-
-
-def test_a_secret_file_that_cannot_be_read_says_what_to_do(write, tmp_path):
-    asked = GOOD.replace("shop-secret-0001", "{file: secrets/one}")
-    (tmp_path / "secrets").mkdir()
-    file = write(asked)
-    assert f"No such file or directory; create {tmp_path}/secrets/one, or correct the path" in mistakes(file)[1]
-
-    (tmp_path / "secrets" / "one").mkdir()
-    assert "Is a directory; write the path of a file in it" in mistakes(file)[1]
-
-
-def test_a_secret_file_of_another_user_names_the_user_who_needs_it(tmp_path):
-    (tmp_path / "one").write_text("shop-secret-0001")
-    (tmp_path / "one").chmod(0)
-    user = os.geteuid()
-    try:
-        if user == 0:  # may read everything
-            os.seteuid(65534)
-        with pytest.raises(
-            SecretUnresolved, match=rf"Permission denied; let the user who runs this \(id {os.geteuid()}\)"
-        ):
-            resolve(FromFile(file=Path("one")), tmp_path)
-    finally:
-        os.seteuid(user)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n\n"])
