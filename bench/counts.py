@@ -34,7 +34,7 @@ def instructions_per_check(world: "World", folder: Path) -> dict[str, float]:
     """Instructions of the servicer for one check, by lane; empty where there is no valgrind."""
     if shutil.which("valgrind") is None:
         return {}
-    config = world.write(folder, "counted", address="127.0.0.1:1", operations="127.0.0.1:1", transport="auto")
+    config = world.write(folder, "counted", address="127.0.0.1:1", operations="127.0.0.1:2", transport="auto")
     asked = write_requests(world, folder)
     command = ["valgrind", "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={folder}/counted.out"]
     command += ["--dump-line=no", sys.executable, "-m", "bench.counts", str(config), str(asked)]

@@ -87,7 +87,7 @@ class World:
 
     def snapshot(self, folder: Path, apps: int = SMALL, apis: int = SMALL) -> Snapshot:
         """The snapshot that a service of this world serves."""
-        file = self.write(folder, "snapshot", address="127.0.0.1:1", operations="127.0.0.1:1", transport="auto")
+        file = self.write(folder, "snapshot", address="127.0.0.1:1", operations="127.0.0.1:2", transport="auto")
         return enlarge(load(file), apps, apis).snapshot
 
 

@@ -9,6 +9,7 @@ import typer
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign, string_to_sign
 from extauthz.client.comparison import compare_strings
 from extauthz.client.curl import curl_line
+from extauthz.config.secrets import FromFile, SecretUnresolved, resolve
 from extauthz.domain.app import HMAC_SHA256
 
 SECRET_VARIABLE = "EXTAUTHZ_APP_SECRET"  # noqa: S105  the name, not a secret
@@ -76,9 +77,9 @@ def _send(request: OutgoingRequest, headers: dict[str, str], timeout_s: float) -
 def _secret(file: Path | None) -> str:
     if file is not None:
         try:
-            return file.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError):
-            typer.echo(f"cannot read the AppSecret from {file}", err=True)
+            return resolve(FromFile(file=file), Path())
+        except SecretUnresolved as error:
+            typer.echo(f"cannot read the AppSecret: {error}", err=True)
             raise typer.Exit(2) from None
     secret = os.environ.get(SECRET_VARIABLE)
     return secret if secret else str(typer.prompt("AppSecret", hide_input=True, err=True))

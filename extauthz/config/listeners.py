@@ -17,6 +17,8 @@ PLAIN_TEXT: Final = (
     "listen on loopback or unix:, or say `insecure: true` where a mesh or a network policy protects the way"
 )
 
+WILDCARDS: Final = frozenset({"0.0.0.0", "[::]"})  # noqa: S104  named, not bound
+
 
 class CertificateFault(Exception):
     """Certificate files that cannot be used; the message says why and never quotes their content."""
@@ -55,8 +57,14 @@ class CertificateFiles:
 
 def check_listeners(file: ConfigFile, base: Path, report: Callable[[KeyPath, str], None]) -> None:
     """Report what is wrong with the listeners."""
+    taken = [(file.operations, "`operations`" if "operations" in file.model_fields_set else "`operations` by default")]
     for index, listen in enumerate(file.listen):
         place: KeyPath = ("listen", index)
+        for address, who in taken:
+            if collide(listen.address, address):
+                report((*place, "address"), f"{who} takes {address} already; write another address or port")
+                break
+        taken.append((listen.address, f"`listen[{index}]`"))
         if listen.tls is None:
             if not listen.insecure and not is_local(listen.address):
                 report((*place, "address"), PLAIN_TEXT)
@@ -82,3 +90,16 @@ def is_local(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def collide(one: str, other: str) -> bool:
+    """Whether two addresses cannot be listened on side by side."""
+    if one.startswith("unix:") or other.startswith("unix:"):
+        return one == other
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    if port != other_port:
+        return False
+    hosts = {"127.0.0.1" if name == "localhost" else name for name in (host, other_host)}
+    if len(hosts) == 1 or "[::]" in hosts:
+        return True
+    return "0.0.0.0" in hosts and not any(name.startswith("[") for name in hosts)  # noqa: S104  compared, not bound

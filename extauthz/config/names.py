@@ -1,14 +1,30 @@
 """The forms that names have in the configuration file, and the base of its sections."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
+
+_PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST_PORT: Final = rf"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):{_PORT}"
+
+
+def _address(pattern: str, forms: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """A text that fits; port 0 does not, since nobody could know where to ask."""
+
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise ValueError(f"must be {forms}, with a port from 1 to 65535")
+        return value
+
+    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
+
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 AppKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,127}$")]
-Address = Annotated[str, StringConstraints(pattern=r"^(unix:/.+|(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})$")]
-Node = Annotated[str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$")]
+Address = Annotated[str, *_address(f"unix:/.+|{_HOST_PORT}", "host:port such as 127.0.0.1:9191, or unix:/path")]
+Node = Annotated[str, *_address(_HOST_PORT, "host:port such as 127.0.0.1:9191")]
 HttpMethod = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")]
 Domain = Annotated[
     str, StringConstraints(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])$", to_lower=True)

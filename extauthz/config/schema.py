@@ -269,7 +269,7 @@ class ConfigFile(Section):
     """The configuration of an extauthz service."""
 
     listen: Annotated[list[Listen], Field(min_length=1)]
-    operations: Address = Field("127.0.0.1:9901", description="/metrics, /healthz and /readyz")
+    operations: Node = Field("127.0.0.1:9901", description="host:port of /metrics, /healthz and /readyz")
     transport: Literal["auto", "grpcio", "native"] = Field(
         "auto", description="native needs the extra `fast`; auto takes it where it is installed"
     )

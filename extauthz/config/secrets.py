@@ -50,10 +50,20 @@ def read_file(file: Path, base: Path) -> str:
         with (base / file).open("rb") as opened:
             content = opened.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise SecretUnresolved(f"file {file} cannot be read: {error.strerror}") from None
+        raise SecretUnresolved(f"file {file} cannot be read: {error.strerror}{_cure(error, base / file)}") from None
     if len(content) > MAX_FILE_BYTES:
         raise SecretUnresolved(f"file {file} is larger than {MAX_FILE_BYTES} bytes")
     try:
         return content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise SecretUnresolved(f"file {file} is not UTF-8 text") from None
+
+
+def _cure(error: OSError, file: Path) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"; create {file}, or correct the path"
+    if isinstance(error, IsADirectoryError):
+        return "; write the path of a file in it"
+    if isinstance(error, PermissionError):
+        return f"; let the user who runs this (id {os.geteuid()}) read it and enter its folders"
+    return ""

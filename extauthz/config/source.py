@@ -22,6 +22,8 @@ class Source:
         self._repeated: list[Problem] = []
         self.text = self._read() if text is None else text
         self.data: Any = self._parse(self.text)
+        if not self.data and not self.text.strip():
+            raise ConfigError([self.problem((), "the file is empty; begin with `listen:`, `groups:` and `apis:`")])
         if self._repeated:
             raise ConfigError(self._repeated)
 

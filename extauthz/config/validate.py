@@ -135,7 +135,7 @@ def _prune(data: dict[str, Any], details: list[ErrorDetails]) -> tuple[dict[str,
                 broken.add((section, entry["id"]))
         if entries:
             pruned[section] = [entries[index] for index in kept[section]]
-    pruned.setdefault("listen", [{"address": "127.0.0.1:0"}])  # reported already; the rest can still be checked
+    pruned.setdefault("listen", [{"address": "unix:/reported"}])  # reported already; the rest can still be checked
     return pruned, broken, kept
 
 

@@ -28,6 +28,13 @@ def examine(documents: list[Any], service: ServiceFacts, ignore: Iterable[str] =
     """
     material = gather(documents)
     if not material:
+        if not any(documents):
+            raise UnreadableError("nothing to examine: it is empty")
+        if any(isinstance(document, dict) and "listen" in document for document in documents):
+            raise UnreadableError(
+                "is a configuration of the service, which `extauthz check-config` examines; "
+                "give this command that of Envoy, and the service's with --config"
+            )
         raise UnreadableError(
             "nothing to examine: no Envoy bootstrap or config dump with an HttpConnectionManager, no Istio extension "
             "provider or CUSTOM AuthorizationPolicy, no Envoy Gateway SecurityPolicy with extAuth.grpc"

@@ -72,7 +72,7 @@ class GrpcioTransport:
             else:
                 port = self._server.add_secure_port(self.address, self._certificates.credentials())
         except RuntimeError:
-            raise OSError(f"cannot listen on {self.address}: is another process using it?") from None
+            raise OSError("the address cannot be opened") from None
         self.address = bound_address(self.address, port)
         await self._server.start()
         self._watch.stood_still()  # not counting from before the start

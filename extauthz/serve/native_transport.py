@@ -82,7 +82,7 @@ class NativeTransport:
             methods = [(CHECK_PATH, False), (HEALTH_PATH, False)]
             self._front = NativeGrpcFront(address, methods, io_threads=1, call_details=True)
         except (OSError, RuntimeError, ValueError) as error:
-            raise OSError(f"cannot listen on {address}: {error}") from None
+            raise OSError(str(error)) from None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._answer_batches, name=f"checks {address}", daemon=True)
 

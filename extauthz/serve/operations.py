@@ -1,6 +1,7 @@
 """The operations port: /metrics, /healthz (the process lives), /readyz (it should be asked)."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,6 +10,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import ThreadingWSGIServer, make_wsgi_app
 
+from extauthz.serve.listening import listening
+
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
@@ -16,13 +19,15 @@ class OperationsServer:
     """A small HTTP server in a thread of its own."""
 
     def __init__(self, address: str, registry: CollectorRegistry, readiness: Callable[[], dict[str, Any]]) -> None:
-        """``readiness`` returns details with a boolean ``ready``."""
+        """``readiness`` returns details with a boolean ``ready``. Raises OSError when the address cannot be bound."""
         host, _, port = address.rpartition(":")
         self._metrics = make_wsgi_app(registry)
         self._readiness = readiness
-        self._server = make_server(
-            host.strip("[]"), int(port), self._answer, server_class=ThreadingWSGIServer, handler_class=_QuietHandler
-        )
+        server = _ServerForIPv6 if host.startswith("[") else ThreadingWSGIServer
+        with listening(address, "operations"):
+            self._server = make_server(
+                host.strip("[]"), int(port), self._answer, server_class=server, handler_class=_QuietHandler
+            )
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="operations", daemon=True)
 
@@ -51,6 +56,10 @@ class OperationsServer:
 def _json(start_response: StartResponse, status: str, content: dict[str, Any]) -> Iterable[bytes]:
     start_response(status, [("Content-Type", "application/json")])
     return [json.dumps(content).encode() + b"\n"]
+
+
+class _ServerForIPv6(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from extauthz.config import ConfigError, Problem, ServiceConfig
+from extauthz.config import ConfigError, ServiceConfig
+from extauthz.config.listeners import collide
+from extauthz.config.source import Source
 
-WILDCARDS: Final = frozenset({"0.0.0.0", "[::]"})  # noqa: S104  named, not bound
 _LAST_PORT: Final = 65535
 
 
@@ -29,7 +30,7 @@ class Place:
             path = Path(address.removeprefix("unix:"))
             return f"unix:{path.with_suffix(f'.{self.index}{path.suffix}')}"
         host, _, port = address.rpartition(":")
-        return address if port == "0" else f"{host}:{int(port) + self.index}"
+        return f"{host}:{int(port) + self.index}"
 
 
 ALONE: Final = Place()
@@ -39,6 +40,7 @@ def check_workers(config: ServiceConfig, count: int) -> None:
     """Whether a configuration can be served by ``count`` workers. Raises ConfigError."""
     if count == 1:
         return
+    source = Source(config.path, config.text)
     problems = []
     if config.file.replay.redis is None and config.file.replay.scope != "per_worker":
         message = (
@@ -46,14 +48,14 @@ def check_workers(config: ServiceConfig, count: int) -> None:
             "worker. Either name a shared store with `replay: {redis: {url: ...}}`, or run one worker, or accept it "
             "knowingly with `replay: {scope: per_worker}`"
         )
-        problems.append(Problem(str(config.path), 1, ("replay",), message))
+        problems.append(source.problem(("replay",), message))
     taken = [(config.file.operations, "operations")]
     for number, listen in enumerate(config.file.listen):
         own = [(Place(index, count).address(listen.address), f"worker {index}") for index in range(count)]
         fault = _fault(own, taken)
         if fault:
             message = f"{fault}; each listener needs {count} addresses of its own, one for each worker"
-            problems.append(Problem(str(config.path), 1, ("listen", number, "address"), message))
+            problems.append(source.problem(("listen", number, "address"), message))
         taken += [(address, f"{who} of listen[{number}]") for address, who in own]
     if problems:
         raise ConfigError(problems)
@@ -65,15 +67,6 @@ def _fault(own: list[tuple[str, str]], taken: list[tuple[str, str]]) -> str:
         if not address.startswith("unix:") and int(address.rpartition(":")[2]) > _LAST_PORT:
             return f"{who} would listen on {address}, and there is no port above {_LAST_PORT}"
         for other, other_who in taken:
-            if _collide(address, other):
+            if collide(address, other):
                 return f"{who} would listen on {address}, which {other_who} takes"
     return ""
-
-
-def _collide(one: str, other: str) -> bool:
-    if one.startswith("unix:") or other.startswith("unix:"):
-        return one == other
-    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
-    if port != other_port or port == "0":
-        return False
-    return host == other_host or bool({host, other_host} & WILDCARDS)

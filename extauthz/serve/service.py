@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CollectorRegistry
 
 from extauthz.config import ServiceConfig
-from extauthz.config.schema import ConfigFile, Listen
+from extauthz.config.schema import ConfigFile
 from extauthz.config.secrets import FromFile
 from extauthz.domain.decision import Decision
 from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
@@ -18,6 +18,7 @@ from extauthz.serve.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLo
 from extauthz.serve.grpcio_transport import GrpcioTransport
 from extauthz.serve.key_fetcher import KeyFetcher
 from extauthz.serve.key_metrics import KeyMetrics
+from extauthz.serve.listening import listening
 from extauthz.serve.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.place import ALONE, Place
@@ -68,8 +69,7 @@ class Service:
             for listen in file.listen
         ]
         self.transports: list[Transport] = [
-            self._transport(listen, place, certificates, file)
-            for listen, certificates in zip(file.listen, self._certificates, strict=True)
+            self._transport(number, place, certificates, file) for number, certificates in enumerate(self._certificates)
         ]
         state = StateMetrics(
             lambda: self.servicer.current.snapshot,
@@ -89,8 +89,9 @@ class Service:
         """Open the ports; say that we are ready last of all. Raises OSError when an address cannot be bound."""
         self._keys.start(self.servicer.current.snapshot)
         self._connecting = asyncio.create_task(self._store.start())
-        for transport in self.transports:
-            await transport.start()
+        for number, transport in enumerate(self.transports):
+            with listening(transport.address, _key(number)):
+                await transport.start()
         await self._keys.first_attempts()
         self._health.serving = True
         for transport, certificates in zip(self.transports, self._certificates, strict=True):
@@ -111,16 +112,17 @@ class Service:
         records = [self._decision_log] if self._tracing is None else [self._decision_log, self._tracing]
         await asyncio.gather(*(asyncio.to_thread(record.close) for record in records))
 
-    def _transport(
-        self, listen: Listen, place: Place, certificates: Certificates | None, file: ConfigFile
-    ) -> Transport:
+    def _transport(self, number: int, place: Place, certificates: Certificates | None, file: ConfigFile) -> Transport:
+        listen = file.listen[number]
+        address = place.address(listen.address)
         place_and_limits = (
-            place.address(listen.address), listen.network, self.servicer, self._health,
+            address, listen.network, self.servicer, self._health,
             file.limits.in_flight, file.limits.message_mebibytes << 20,
         )  # fmt: skip
-        if certificates is not None:
-            return GrpcioTransport(*place_and_limits, certificates, traced=self._tracing)
-        return choose_transport(file.transport)(*place_and_limits, traced=self._tracing)
+        with listening(address, _key(number)):
+            if certificates is not None:
+                return GrpcioTransport(*place_and_limits, certificates, traced=self._tracing)
+            return choose_transport(file.transport)(*place_and_limits, traced=self._tracing)
 
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""
@@ -136,6 +138,10 @@ class Service:
             "revision": self.servicer.current.snapshot.revision,
             "jwt_plugins": plugins,
         }
+
+
+def _key(number: int) -> str:
+    return f"listen[{number}].address"
 
 
 def _open_tracing(config: ServiceConfig, servicer: Servicer) -> "Tracing | None":
@@ -156,7 +162,13 @@ def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
     if isinstance(section.destination, FromFile):
         rotate = section.rotate
         max_bytes, keep = (None, 1) if rotate is None else (rotate.max_mebibytes << 20, rotate.keep)
-        output = open_file(section.destination.file, max_bytes, keep)
+        try:
+            output = open_file(section.destination.file, max_bytes, keep)
+        except OSError as error:
+            raise OSError(
+                f"cannot write to {section.destination.file} (`decision_log.destination` in the configuration): "
+                f"{error.strerror}; name a file in a folder that exists and that the service's user may write to"
+            ) from None
     shares = dict.fromkeys(ALLOW_LABELS, section.sample_allowed) | dict.fromkeys(CATALOGUE, section.sample_denied)
     shares |= section.sample_reasons
     return DecisionLog(output, section.capacity, shares, config.snapshot.revision, section.audit == "required")

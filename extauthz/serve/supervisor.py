@@ -243,7 +243,7 @@ class Supervisor:
             return
         self._bury(worker)
         self._replaced[why] = self._replaced.get(why, 0) + 1
-        if why == "restarted":
+        if why == "restarted" or not self._started:
             return
         slot.failures = slot.failures + 1 if worker.age_s < SETTLED_S else 0
         back_off_s = min(MAX_BACK_OFF_S, 0.25 * 2**slot.failures) if slot.failures > 1 else 0.0

@@ -113,6 +113,18 @@ def receive(pipe: Connection) -> dict[str, Any] | None:
     return message
 
 
+def first_order(pipe: Connection) -> dict[str, Any] | None:
+    """Wait for the order to start; None when it never comes. A scrape, or the end of the service, may come before."""
+    while (order := receive(pipe)) is not None and order["ask"] != "start":
+        try:
+            send(pipe, {"id": order["id"], "state": {"ready": False}, "numbers": []})
+        except OSError:
+            return None
+        if order["ask"] == "stop":
+            return None
+    return order
+
+
 def main(arguments: list[str]) -> int:
     """Be a worker: ``INDEX COUNT FD``. The supervisor starts it so; it is no command for people."""
     index, count, descriptor = map(int, arguments)
@@ -120,9 +132,9 @@ def main(arguments: list[str]) -> int:
         signal.signal(signum, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {index}: %(message)s")
     pipe = Connection(descriptor)
-    order = receive(pipe)
+    order = first_order(pipe)
     if order is None:
-        return 1
+        return 0
     try:
         config = load(Path(order["path"]), text=order["text"])
         uvloop.run(_serve(config, Place(index, count), pipe, order["id"]))

@@ -19,7 +19,7 @@ def test_every_lane_is_counted_between_two_marks_and_is_answered_as_intended(tmp
 
     monkeypatch.setattr(inprocess, "Servicer", Watched)
     monkeypatch.setattr(os, "getloadavg", lambda: happened.append("mark"))
-    config = world.write(tmp_path, "c", address="127.0.0.1:1", operations="127.0.0.1:1", transport="auto")
+    config = world.write(tmp_path, "c", address="127.0.0.1:1", operations="127.0.0.1:2", transport="auto")
     monkeypatch.setattr(sys, "argv", ["counts", str(config), str(counts.write_requests(world, tmp_path))])
     counts.main()
     for lane in counts.LANES:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import re
 
 import pytest
 import yaml
@@ -13,41 +12,7 @@ from typer.testing import CliRunner
 from extauthz.cli.main import app
 from extauthz.config import ConfigError, load
 from tests.unit.building import NOW_MS
-
-GOOD = """\
-listen: [{address: "127.0.0.1:9191"}]
-groups: [{id: shop, domains: ["*"]}]
-apis:
-  - {id: orders, group: shop, methods: [GET], path: /v1/orders, auth: {internet: digest}}
-  - {id: open, group: shop, methods: [GET], path: /open, auth: {internet: none, vpc: none}}
-apps:
-  - id: shop-app
-    keys: [{app_key: shop-key-0001, app_secret: shop-secret-0001}]
-    app_codes: [shop-code-0001]
-grants: [{app: shop-app, apis: [orders]}]
-"""
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(text, name="extauthz.yaml"):
-        file = tmp_path / name
-        file.write_text(text if isinstance(text, str) else yaml.safe_dump(text), encoding="utf-8")
-        return file
-
-    return write
-
-
-def mistakes(file):
-    """Line and key path of every mistake, and all the text."""
-    with pytest.raises(ConfigError) as error:
-        load(file)
-    places = []
-    for line in str(error.value).splitlines():
-        where, number, rest = re.fullmatch(rf"({re.escape(str(file))}):(\d+): (.*)", line).groups()
-        assert where
-        places.append((int(number), rest.partition(": ")[0]))
-    return places, str(error.value)
+from tests.unit.config.writing import GOOD, mistakes
 
 
 def test_a_sound_file_loads(write):
@@ -163,14 +128,9 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path, write):
     assert "not UTF-8" in mistakes(binary)[1]
 
 
-def test_secrets_come_by_value_environment_or_file(write, monkeypatch):
-    monkeypatch.setenv("EXTAUTHZ_TEST_SECRET", "from-environment")
-    write("from-file\n", "secret.txt")
-    for entry, value in ("by-value", b"by-value"), ("{env: EXTAUTHZ_TEST_SECRET}", b"from-environment"), (
-        "{file: secret.txt}", b"from-file"
-    ):  # fmt: skip
-        snapshot = load(write(GOOD.replace("shop-secret-0001", entry))).snapshot
-        assert snapshot.keys[b"shop-key-0001"].secret == value
+@pytest.mark.parametrize("text", ["", "\n", "  \n\n"])
+def test_an_empty_file_is_called_empty(write, text):
+    assert "the file is empty; begin with `listen:`" in mistakes(write(text))[1]
 
 
 SECRET = "s3cr3t-0123456789"
@@ -285,6 +245,13 @@ def test_check_config_ends_with_0_for_a_sound_file_and_1_for_a_bad_one(write):
 
 def test_serve_does_not_start_with_a_bad_file(write):
     assert RUN(app, ["serve", "--config", str(write(BAD))]).exit_code == 1
+
+
+def test_a_call_with_an_empty_secret_file_is_not_sent(tmp_path):
+    (tmp_path / "secret").write_text("\n")
+    result = RUN(app, ["call", "GET", "http://127.0.0.1:1/", "-k", "a", "--app-secret-file", str(tmp_path / "secret")])
+    assert result.exit_code == 2
+    assert "secret is empty" in result.output
 
 
 def test_the_schema_is_a_json_schema_that_knows_every_section():

@@ -19,7 +19,7 @@ URI = "https://keys.example.com/jwks"
 
 def loaded(tmp_path: Path, **sections: Any) -> dict[str, Api]:
     config: dict[str, Any] = {
-        "listen": [{"address": "127.0.0.1:0"}],
+        "listen": [{"address": "127.0.0.1:9191"}],
         "groups": [{"id": "g", "domains": ["*"]}],
         "plugins": [JWT],
         "apis": [{"id": "a", "group": "g", "methods": ["GET"], "path": "/a", "auth": {"internet": "jwt"},

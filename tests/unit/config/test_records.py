@@ -5,7 +5,7 @@ import yaml
 
 from extauthz.config import ConfigError, load
 
-BASE = {"listen": [{"address": "127.0.0.1:0"}], "groups": [{"id": "g", "domains": ["*"]}]}
+BASE = {"listen": [{"address": "127.0.0.1:9191"}], "groups": [{"id": "g", "domains": ["*"]}]}
 
 
 def problems(tmp_path, **more):

@@ -13,7 +13,7 @@ from extauthz.domain.snapshot import Snapshot
 from tests.unit.auth.one_api import request
 
 CONFIG = {
-    "listen": [{"address": "127.0.0.1:0"}],
+    "listen": [{"address": "127.0.0.1:9191"}],
     "groups": [{"id": "g", "domains": ["*"]}],
     "plugins": [
         {"id": "bound", "type": "ip_control", "apps": [{"app": "bound-app", "networks": ["192.0.2.1"]}]},

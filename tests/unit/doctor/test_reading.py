@@ -73,6 +73,18 @@ def test_a_file_that_is_missing_or_not_text_says_so(tmp_path: Path):
         read(tmp_path / "binary")
 
 
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n---\n", "{}"])
+def test_an_empty_file_is_called_empty(text: str):
+    with pytest.raises(UnreadableError, match="it is empty"):
+        examine(Documents(text).documents, ServiceFacts())
+
+
+def test_the_services_own_configuration_is_recognised():
+    documents = Documents((ROOT / "demo" / "extauthz.yaml").read_text()).documents
+    with pytest.raises(UnreadableError, match="`extauthz check-config` examines"):
+        examine(documents, ServiceFacts())
+
+
 def test_the_line_of_a_finding_is_the_line_in_the_file():
     text = (ROOT / "envoy" / "static.yaml").read_text().replace("failure_mode_allow: false", "failure_mode_allow: true")
     documents = Documents(text)

@@ -229,7 +229,7 @@ class Nobody:
 def config_file(folder: Path, server: KeyServer, **plugin: Any) -> Path:
     keys = {"jwks_uri": f"http://127.0.0.1:{server.port}/jwks", "allow_http": True, "allow_private_addresses": True}
     config = {
-        "listen": [{"address": "127.0.0.1:0"}],
+        "listen": [{"address": "127.0.0.1:9191"}],
         "groups": [{"id": "g", "domains": ["*"]}],
         "plugins": [{"id": "p", "type": "jwt", "remote_keys": keys, **plugin}],
         "apis": [{"id": "a", "group": "g", "methods": ["GET"], "path": "/a", "auth": {"internet": "jwt"},

@@ -61,7 +61,7 @@ def credentials(app: str, generation: int) -> Credentials:
 
 def configuration(rules: dict[str, Any]) -> dict[str, Any]:
     return {
-        "listen": [{"address": "127.0.0.1:0"}],
+        "listen": [{"address": "127.0.0.1:9191"}],
         "groups": [{"id": "g", "domains": ["*"]}],
         "apis": [
             {"id": api, "group": "g", "methods": ["GET"], "path": f"/{api}", "stages": list(STAGES), "auth": auth}

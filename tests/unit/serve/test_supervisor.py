@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -176,14 +177,38 @@ def _is_running(pid: int) -> bool:
 
 
 def test_a_port_that_is_taken_ends_the_start_with_a_message(config, serve):
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", int(addresses(config)[1].rpartition(":")[2])))
         taken.listen()
         running = serve(config, "--workers", "2", wait=False)
         assert running.process.wait(30) == 1
     assert "worker 1 cannot start: cannot listen on" in running.log
+
+
+def test_when_one_worker_cannot_start_the_others_end_quietly(config, serve):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(addresses(config)[0].rpartition(":")[2])))
+        taken.listen()
+        running = serve(config, "--workers", "2", wait=False)
+        assert running.process.wait(30) == 1
+    ours = [line for line in running.log.splitlines() if "gRPC" not in line]
+    assert len(ours) == 1, running.log
+    assert ours[0].startswith(f"cannot start: worker 0 cannot start: cannot listen on {addresses(config)[0]} (`listen")
+
+
+def test_a_worker_that_is_scraped_before_its_start_starts_nevertheless(config, tmp_path, capfd):
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(yaml.safe_dump(config))
+    worker = WorkerProcess(Place(0, 2), MergedMetrics())
+    try:
+        worker.ask("ping", 20)
+        assert worker.state["ready"] is False
+        worker.start(load(file))
+        assert worker.state["ready"] is True
+    finally:
+        worker.kill()
+        worker.retire()
+    assert "failed" not in capfd.readouterr().err
 
 
 def test_several_workers_with_nonces_in_memory_refuse_to_start_unless_told(config, serve):
