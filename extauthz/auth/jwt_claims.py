@@ -10,7 +10,8 @@ from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
 from extauthz.domain.jwt import ClaimValue, JwtPlugin
 
-_MAX_HEADER_CHARACTERS: Final = 4096
+_MAX_HEADER_BYTES: Final = 4096
+"""In UTF-8, as the answer counts: a longer one would be cut there, and a cut identity is another one."""
 _LATEST_S: Final = 2**53
 """Times beyond what a double counts exactly are no times."""
 # Control characters of both kinds, lone surrogates (JSON can spell them, UTF-8 cannot), and outer white space.
@@ -125,7 +126,7 @@ def header_text(value: object) -> str | None:
         return "true" if value else "false"
     if isinstance(value, str):
         text = value
-    elif isinstance(value, int | float) and math.isfinite(value):
+    elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         text = str(value)
     elif isinstance(value, list):
         parts = [header_text(part) if isinstance(part, str | int | float) else None for part in value]
@@ -134,4 +135,6 @@ def header_text(value: object) -> str | None:
         text = ",".join(part for part in parts if part)
     else:
         return None
-    return None if len(text) > _MAX_HEADER_CHARACTERS or _ILLEGAL_IN_HEADER.search(text) else text
+    if len(text) > _MAX_HEADER_BYTES or _ILLEGAL_IN_HEADER.search(text):
+        return None
+    return text if text.isascii() or len(text.encode()) <= _MAX_HEADER_BYTES else None

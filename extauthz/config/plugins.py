@@ -63,6 +63,10 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report) -> JwtPlugin | None:
         )
         report(("prevent_jti_replay",), message)
         return None
+    told = [name.lower() for name in entry.claim_headers.values()]
+    if len(set(told)) != len(told):
+        report(("claim_headers",), "gives one header to two claims, and the upstream could believe either of them")
+        return None
     issuer = entry.issuer
     if source.remote is not None and source.remote.oidc_issuer is not None:
         issuer = issuer or source.remote.oidc_issuer

@@ -18,6 +18,9 @@ REST_S: Final = 0.2
 there again, and where: with Sentinels or a Cluster another one may have taken over."""
 FIND_TIMEOUT_S: Final = 2.0
 _PROBE_MS: Final = 1000
+CLOCKS_MS: Final = 10_000
+"""How far the clocks of two replicas may lie apart, in milliseconds. A replica whose clock is behind still accepts a
+proof that has expired for the others, so values are kept for so much longer."""
 FULL_TRIP: Final = 128
 """How many values are worth a round trip of their own while another one is under way."""
 _log: Final = logging.getLogger("extauthz")
@@ -134,7 +137,7 @@ class RedisReplayStore:
             for use, now_ms, _ in batch:
                 key = self._key(use)
                 value = b"%d:%s" % (now_ms, use.fingerprint.hex().encode())
-                pipe.set(key, value, nx=True, px=max(1, use.expires_ms - now_ms))
+                pipe.set(key, value, nx=True, px=max(0, use.expires_ms - now_ms) + CLOCKS_MS)
                 pipe.get(key)
             return await self._execute(pipe)
 

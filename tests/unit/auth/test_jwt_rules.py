@@ -145,7 +145,7 @@ def test_an_empty_set_of_keys_opens_nothing():
     ("claim", "text"),
     [
         ("alice", "alice"), (7, "7"), (1.5, "1.5"), (True, "true"), (False, "false"), (["a", "b"], "a,b"),
-        ([1, True, "x"], "1,true,x"), ("a\tb", "a\tb"), ("Zoë", "Zoë"),
+        ([1, True, "x"], "1,true,x"), ("a\tb", "a\tb"), ("Zoë", "Zoë"), (10**400, "1" + "0" * 400),
     ],
 )  # fmt: skip
 def test_a_claim_as_a_header(claim: Any, text: str):
@@ -156,7 +156,7 @@ def test_a_claim_as_a_header(claim: Any, text: str):
 
 
 @pytest.mark.parametrize(
-    "claim", [{"a": 1}, [["a"]], ["a,b"], ["a", ""], [None], "a\nb", "a\r", "\x7f", " a", "a ", "x" * 4097]
+    "claim", [{"a": 1}, [["a"]], ["a,b"], ["a", ""], [None], "a\nb", "a\r", "\x7f", " a", "a ", "x" * 4097, "€" * 1366]
 )
 def test_a_claim_that_is_no_header_is_refused(claim: Any):
     assert why(plugin(claim_headers=(ClaimHeader("c", "x-c"),)), {"c": claim}) is reason.JWT_INVALID

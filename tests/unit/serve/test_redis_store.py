@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import OneTimeUse
 from extauthz.serve.redis_client import RedisAddress
-from extauthz.serve.redis_store import REST_S, RedisReplayStore
+from extauthz.serve.redis_store import CLOCKS_MS, REST_S, RedisReplayStore
 from tests.unit.serve.redis_server import RedisServer
 from tests.unit.serve.running import Running, base_config, eventually, free_ports, signed_headers, status_of
 
@@ -91,14 +92,25 @@ def test_many_checks_share_round_trips(redis):
     with_stores(redis, run, connections=2)
 
 
-def test_a_value_is_forgotten_when_its_proof_has_expired_and_not_before(redis):
+def test_a_value_is_forgotten_when_its_proof_has_expired_by_every_clock(redis):
     async def run(store: RedisReplayStore) -> None:
         assert await record(store, use(b"short", lives_ms=300)) is Outcome.FIRST
-        assert await record(store, use(b"short", lives_ms=300)) is Outcome.USED
-        await asyncio.sleep(0.5)
-        assert await record(store, use(b"short", lives_ms=300)) is Outcome.FIRST
+        async with Redis.from_url(redis.url) as asked:
+            assert CLOCKS_MS < await asked.pttl(b"t:" + b"short".hex().encode()) <= CLOCKS_MS + 300
 
     with_stores(redis, run)
+
+
+def test_a_replica_whose_clock_is_behind_admits_no_replay_when_the_proof_has_expired_for_the_others(redis):
+    async def run(ahead: RedisReplayStore, behind: RedisReplayStore) -> None:
+        nonce = use(b"n", b"stream", lives_ms=100)
+        assert await record(ahead, nonce) is Outcome.FIRST
+        await asyncio.sleep(0.2)
+        behind_ms = now_ms() - 150
+        assert behind_ms < nonce.expires_ms, "to this replica the timestamp is still good"
+        assert await record(behind, nonce._replace(fingerprint=b"another"), behind_ms) is Outcome.USED
+
+    with_stores(redis, run, count=2)
 
 
 def test_a_redis_that_stalls_is_unavailable_in_time_and_right_again_afterwards(redis):

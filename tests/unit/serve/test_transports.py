@@ -262,6 +262,27 @@ def test_under_overload_what_waited_for_too_long_is_refused_though_there_is_room
     with_transport("native", Scripted(sleepily(0.005, at_once=True)), use, limit=200)
 
 
+def test_refusals_that_together_take_long_are_no_stall_after_which_nothing_would_be_answered():
+    async def use(channel: grpc.aio.Channel, _: Transport) -> None:
+        check, ends_s = channel.unary_unary(CHECK_PATH), time.monotonic() + 2
+
+        async def keep_asking() -> None:
+            while time.monotonic() < ends_s:
+                answers[await outcome(check(b"x"))] += 1
+
+        await asyncio.gather(*(keep_asking() for _ in range(200)))
+        assert answers["overloaded"] > 200
+        assert answers["done"] > 20
+
+    class SlowToRefuse(Scripted):
+        def refuse(self, cause: Reason) -> bytes:
+            time.sleep(0.001)
+            return super().refuse(cause)
+
+    answers: Counter[str] = Counter()
+    with_transport("native", SlowToRefuse(lambda payload: b"done"), use, limit=10)
+
+
 def test_a_check_whose_deadline_has_passed_is_not_started(transport):
     async def use(channel: grpc.aio.Channel, _: Transport) -> None:
         check = channel.unary_unary(CHECK_PATH)
