@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from extauthz.config.auth_rules import auth_policy, digest_rules
 from extauthz.config.groups import BuiltGroup, build_group
 from extauthz.config.listeners import check_listeners
+from extauthz.config.names import NEVER_OVERWRITTEN
 from extauthz.config.plugin_schema import IpControlEntry
 from extauthz.config.plugins import build_ip_control, build_jwt
 from extauthz.config.problems import ConfigError, KeyPath, Problem
@@ -316,9 +317,8 @@ class _Builder:
         names = [name.lower() for name in self._file.identity_headers]
         for name in sorted({name for name in names if names.count(name) > 1}):
             self._report(("identity_headers",), f"header `{name}` stands twice in different letter case")
-        reserved = {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "authorization"}
         for name in self._file.identity_headers:
-            if name.lower() in reserved:
+            if name.lower() in NEVER_OVERWRITTEN:
                 self._report(("identity_headers", name), "is a header that must not be overwritten")
             for plugin in self._jwt.values():
                 if name.lower() in (entry.header for entry in plugin.claim_headers):

@@ -23,6 +23,10 @@ def _address(pattern: str, forms: str) -> tuple[AfterValidator, WithJsonSchema]:
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 AppKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,127}$")]
+NEVER_OVERWRITTEN: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "authorization"}
+)
+"""Headers, in lower case, that carry the request itself or its proof: nothing of ours may be told in them."""
 Address = Annotated[str, *_address(f"unix:/.+|{_HOST_PORT}", "host:port such as 127.0.0.1:9191, or unix:/path")]
 Node = Annotated[str, *_address(_HOST_PORT, "host:port such as 127.0.0.1:9191")]
 HttpMethod = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from extauthz.config.names import NEVER_OVERWRITTEN
 from extauthz.config.plugin_schema import IpControlEntry, JwtEntry, RemoteKeysEntry
 from extauthz.config.problems import KeyPath
 from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
@@ -67,6 +68,10 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report) -> JwtPlugin | None:
     if len(set(told)) != len(told):
         report(("claim_headers",), "gives one header to two claims, and the upstream could believe either of them")
         return None
+    for claim, name in entry.claim_headers.items():
+        if name.lower() in NEVER_OVERWRITTEN:
+            report(("claim_headers", claim), f"tells a claim in `{name}`, a header that must not be overwritten")
+            return None
     issuer = entry.issuer
     if source.remote is not None and source.remote.oidc_issuer is not None:
         issuer = issuer or source.remote.oidc_issuer

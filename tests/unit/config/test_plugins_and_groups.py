@@ -47,6 +47,7 @@ def test_the_configuration_of_these_tests_is_good(tmp_path: Path):
         (JWT | {"remote_keys": {"jwks_uri": URI}}, "needs exactly one of `jwk`"),
         (JWT | {"trust_envoy_jwt_authn": "claims"}, "needs exactly one of `jwk`"),
         (JWT | {"claim_headers": {"sub": "X-User", "nickname": "x-user"}}, "gives one header to two claims"),
+        (JWT | {"claim_headers": {"sub": "Authorization"}}, "tells a claim in `Authorization`, a header that must not"),
         (REMOTE | {"remote_keys": {}}, "needs exactly one of `jwks_uri` and `oidc_issuer`"),
         (REMOTE | {"remote_keys": {"jwks_uri": URI, "oidc_issuer": URI}}, "needs exactly one of `jwks_uri`"),
         (REMOTE | {"remote_keys": {"jwks_uri": "http://keys.example.com/"}}, "state `allow_http: true`"),
