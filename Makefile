@@ -11,7 +11,9 @@ ARGS   ?=
 COMPILED := .compiled
 # Safe path: the folder that a command starts in does not come before the build that it is to run.
 ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/site:$(CURDIR)
-CHECKING_TESTS := $(addprefix tests/unit/,auth decide domain wire serve test_secrets_never_leak.py) \
+# What stores and reloads do is not compiled; of tests/unit/serve only what meets the compiled parts.
+CHECKING_TESTS := $(addprefix tests/unit/,auth decide domain wire test_secrets_never_leak.py) \
+    $(addprefix tests/unit/serve/test_,build.py transports.py decision_log.py audit.py supervisor.py tracing.py) \
     tests/envoy tests/clients tests/oidc
 
 .DEFAULT_GOAL := help

@@ -18,12 +18,22 @@ def redis_binary() -> str:
     return str(binary)
 
 
+def _is_free_for_a_bus(port: int) -> bool:
+    """A cluster node takes its port + 10000 as well; the kernel gives those from 32768 on to outgoing connections."""
+    with socket.socket() as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return port < 32_768
+
+
 class RedisServer:
     """Starts, stops, stalls."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_ports(1)[0]
-        while self.port > 55_000:  # a cluster node takes port + 10000 too
+        while not _is_free_for_a_bus(self.port + 10_000):
             self.port = free_ports(1)[0]
         self._options = options
         self._folder = folder

@@ -18,8 +18,9 @@ from tests.unit.serve.redis_server import RedisServer
 from tests.unit.serve.running import base_config, eventually, free_ports, signed_headers, status_of
 from tests.unit.serve.test_redis_store import record, use
 
-BACK_AFTER_S = 1.5
-"""How long the store may take to find another master, on a busy machine; docs/operations.md says 1 s."""
+BACK_AFTER_S = 5.0
+"""How long the store may take to find another master on a machine with much else to do (2.5 s were seen);
+docs/operations.md says 1 s."""
 
 
 @pytest.fixture
