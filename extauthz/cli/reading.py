@@ -10,12 +10,15 @@ ConfigOption = typer.Option(..., "--config", "-c", help="The configuration file 
 
 
 def read_config(path: Path) -> ServiceConfig:
-    """Load the file, or print what is wrong with it and exit with 1."""
+    """Load the file and print its notes, or print what is wrong with it and exit with 1."""
     try:
-        return load(path)
+        config = load(path)
     except ConfigError as error:
         print_problems(path, error)
         raise typer.Exit(1) from None
+    for note in config.notes:
+        typer.echo(f"note: {note}", err=True)
+    return config
 
 
 def print_problems(path: Path, error: ConfigError) -> None:

@@ -44,6 +44,8 @@ class ServiceConfig:
     """Where the file was read; the paths that it names are relative to its folder."""
     text: str = field(repr=False)
     """What stood in the file."""
+    notes: tuple[Problem, ...] = ()
+    """What is no mistake, but its author should know."""
 
 
 def load(
@@ -60,7 +62,7 @@ def load(
     problems = validated.problems + builder.problems
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
-    return ServiceConfig(validated.file, builder.snapshot(now_ms()), path, source.text)
+    return ServiceConfig(validated.file, builder.snapshot(now_ms()), path, source.text, tuple(builder.notes))
 
 
 class _Builder:
@@ -68,6 +70,7 @@ class _Builder:
 
     def __init__(self, source: Source, validated: Validated) -> None:
         self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
         self._source = source
         self._base = source.file.parent
         self._file = validated.file
@@ -92,7 +95,7 @@ class _Builder:
                 else:
                     self._broken.add(("plugins", plugin.id))
             else:
-                jwt = build_jwt(plugin, self._base, report)
+                jwt = build_jwt(plugin, self._base, report, self._noter("plugins", index))
                 if jwt:
                     self._jwt[plugin.id] = jwt
                 else:
@@ -134,6 +137,9 @@ class _Builder:
 
     def _report(self, path: KeyPath, message: str) -> None:
         self.problems.append(self._source.problem(path, message))
+
+    def _noter(self, *prefix: str | int) -> Callable[[KeyPath, str], None]:
+        return lambda path, message: self.notes.append(self._source.problem((*prefix, *path), message))
 
     def _reporter(self, *prefix: str | int) -> Callable[[KeyPath, str], None]:
         return lambda path, message: self._report((*prefix, *path), message)

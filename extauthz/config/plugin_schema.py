@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr, StringConstraints
 from extauthz.config.names import HeaderName, Id, Section
 from extauthz.config.secrets import FromFile
 from extauthz.domain.jwt import MAX_TOKEN_BYTES, REMEMBERED_TOKENS, SEVEN_DAYS_S, TOKEN_TYPES, TokenPlace
-from extauthz.domain.key_source import MAX_KEYS, MAX_RESPONSE_BYTES
+from extauthz.domain.key_source import MAX_KEYS, MAX_RESPONSE_BYTES, MOST_KEYS
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s#@]*)?$", max_length=2048)]
@@ -26,7 +26,7 @@ class RemoteKeysEntry(Section):
     max_stale: Seconds = Field(86_400, description="how long the last good set serves while the provider is down")
     timeout: Annotated[float, Field(gt=0, le=60)] = Field(5, description="of one whole fetch")
     max_bytes: Annotated[int, Field(ge=256, le=4_194_304)] = MAX_RESPONSE_BYTES
-    max_keys: Annotated[int, Field(ge=1, le=1000)] = MAX_KEYS
+    max_keys: Annotated[int, Field(ge=1, le=MOST_KEYS)] = MAX_KEYS
     ca_file: Path | None = Field(None, description="PEM file of the authorities to trust instead of the public ones")
     allow_http: bool = Field(False, description="take keys without TLS: only for tests and trusted links")
     allow_private_addresses: bool = Field(False, description="the provider may be on this machine or network")

@@ -1,10 +1,8 @@
 """Plug-ins from their sections: keys read and judged, algorithms settled."""
 
-import json
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from extauthz.config.names import NEVER_OVERWRITTEN
 from extauthz.config.plugin_schema import IpControlEntry, JwtEntry, RemoteKeysEntry
@@ -17,11 +15,11 @@ from extauthz.domain.jwk import (
     PUBLIC_KEY_ALGORITHMS,
     KeyRefused,
     KeySet,
-    VerificationKey,
     read_key,
 )
+from extauthz.domain.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
 from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace
-from extauthz.domain.key_source import KeySource, RemoteKeys
+from extauthz.domain.key_source import MOST_KEYS, KeySource, RemoteKeys
 from extauthz.domain.token_memory import TokenMemory
 
 _OF_OUR_OWN_VERIFYING = frozenset({"algorithms", "token_types", "max_token_bytes", "remember"})
@@ -42,9 +40,12 @@ def build_ip_control(entry: IpControlEntry, report: Report) -> IpControl | None:
     return IpControl(entry.id, allows, tuple(entry.allow or entry.refuse or ()), by_app)
 
 
-def build_jwt(entry: JwtEntry, base: Path, report: Report) -> JwtPlugin | None:
-    """A JWT plug-in, or None after reporting what is wrong. ``base`` is the folder of the configuration file."""
-    found = _key_source(entry, base, report)
+def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtPlugin | None:
+    """A JWT plug-in, or None after reporting what is wrong; ``note`` is told what is sound but worth knowing.
+
+    ``base`` is the folder of the configuration file.
+    """
+    found = _key_source(entry, base, report, note)
     if found is None:
         return None
     source, possible = found
@@ -102,7 +103,7 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report) -> JwtPlugin | None:
     )
 
 
-def _key_source(entry: JwtEntry, base: Path, report: Report) -> tuple[KeySource, frozenset[str]] | None:
+def _key_source(entry: JwtEntry, base: Path, report: Report, note: Report) -> tuple[KeySource, frozenset[str]] | None:
     """Where the keys come from, and the algorithms that they can be used with."""
     sources = (entry.jwk, entry.jwks, entry.remote_keys, entry.trust_envoy_jwt_authn)
     if sum(source is not None for source in sources) != 1:
@@ -115,10 +116,10 @@ def _key_source(entry: JwtEntry, base: Path, report: Report) -> tuple[KeySource,
     if entry.remote_keys is not None:
         remote = _remote_keys(entry.remote_keys, base, lambda path, text: report(("remote_keys", *path), text))
         return None if remote is None else (KeySource(None, remote), PUBLIC_KEY_ALGORITHMS)
-    keys = _read_keys(entry, base, report)
+    keys = _read_keys(entry, base, report, note)
     if keys is None:
         return None
-    return KeySource.fixed(KeySet(tuple(keys))), frozenset(algorithm for key in keys for algorithm in key.keys)
+    return KeySource.fixed(keys), frozenset(algorithm for key in keys.keys for algorithm in key.keys)
 
 
 def _remote_keys(entry: RemoteKeysEntry, base: Path, report: Report) -> RemoteKeys | None:
@@ -158,40 +159,24 @@ def _remote_keys(entry: RemoteKeysEntry, base: Path, report: Report) -> RemoteKe
     )
 
 
-def _read_keys(entry: JwtEntry, base: Path, report: Report) -> list[VerificationKey] | None:
-    place: KeyPath = ("jwk",) if entry.jwk is not None else ("jwks",)
-    documents = [entry.jwk] if entry.jwk is not None else _documents(entry.jwks, base, report)
-    if documents is None:
-        return None
-    keys = []
-    for index, document in enumerate(documents):
+def _read_keys(entry: JwtEntry, base: Path, report: Report, note: Report) -> KeySet | None:
+    if entry.jwk is not None:
         try:
-            keys.append(read_key(document if isinstance(document, dict) else {}))
+            return KeySet((read_key(entry.jwk),))
         except KeyRefused as error:
-            report(place, f"key {index + 1} {error}")
+            report(("jwk",), f"the key {error}")
             return None
-    kids = [key.kid for key in keys if key.kid is not None]
-    if len(set(kids)) != len(kids):
-        report(place, "two keys have the same `kid`")
+    place: KeyPath = ("jwks", "file") if isinstance(entry.jwks, FromFile) else ("jwks",)
+    try:
+        document = parse_document(read_file(entry.jwks.file, base)) if isinstance(entry.jwks, FromFile) else entry.jwks
+        read = read_key_set(document, MOST_KEYS, shared_secrets=True)
+    except (SecretUnresolved, NotAKeySet, TooManyKeys) as error:
+        report(place, str(error))
         return None
-    if not keys:
-        report(place, "holds no keys; without one no token can be accepted")
+    if not read.keys.keys:
+        why = f"none of its keys can verify tokens: {read.note}" if read.note else "it holds no keys"
+        report(place, f"{why}; without a key no token can be accepted")
         return None
-    return keys
-
-
-def _documents(jwks: Any, base: Path, report: Report) -> list[Any] | None:
-    if isinstance(jwks, FromFile):
-        try:
-            jwks = json.loads(read_file(jwks.file, base))
-        except SecretUnresolved as error:
-            report(("jwks", "file"), str(error))
-            return None
-        except (ValueError, RecursionError):
-            report(("jwks", "file"), "is not valid JSON")
-            return None
-    documents = jwks.get("keys") if isinstance(jwks, dict) else jwks
-    if not isinstance(documents, list):
-        report(("jwks",), "must be a list of keys, or a mapping with `keys`")
-        return None
-    return documents
+    if read.note:
+        note(place, f"left out: {read.note}")
+    return read.keys

@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK
 from jwt.exceptions import InvalidKeyError, PyJWKError
 
 _BY_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+_BY_EDWARDS_CURVE: Final = {"Ed25519": frozenset({"EdDSA", "Ed25519"}), "Ed448": frozenset({"EdDSA", "Ed448"})}
+"""``EdDSA`` leaves the curve to the key (RFC 8037); the other names state it (RFC 9864, section 2.2)."""
+_NAME_IN_PYJWT: Final = {"Ed25519": "EdDSA", "Ed448": "EdDSA"}
+"""PyJWT knows one name for both curves."""
 _TEXT_MEMBERS: Final = ("kid", "kty", "crv", "alg")
 _SECRET_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth")
 RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 HMAC_ALGORITHMS: Final = frozenset({"HS256", "HS384", "HS512"})
-PUBLIC_KEY_ALGORITHMS: Final = RSA_ALGORITHMS | {*_BY_CURVE.values(), "EdDSA"}
+PUBLIC_KEY_ALGORITHMS: Final = RSA_ALGORITHMS | {*_BY_CURVE.values(), "EdDSA", "Ed25519", "Ed448"}
 ALGORITHMS: Final = PUBLIC_KEY_ALGORITHMS | HMAC_ALGORITHMS
 _MIN_RSA_BITS: Final = 2048
 _MAX_RSA_BITS: Final = 8192
@@ -60,10 +65,11 @@ def read_key(jwk: Mapping[str, Any]) -> VerificationKey:
     """Read one JWK into a verification key. Raises KeyRefused.
 
     Refused are private keys (a verifier must not hold one), keys meant for encryption, keys too weak for their
-    algorithm, and key types that no algorithm of ours uses.
+    algorithm, and key types that no algorithm of ours uses. A member that is null counts as absent.
     """
+    jwk = {member: value for member, value in jwk.items() if value is not None}
     for member in _TEXT_MEMBERS:
-        if not isinstance(jwk.get(member), str | None):
+        if not isinstance(jwk.get(member, ""), str):
             raise KeyRefused(f"`{member}` is not text")
     kid = jwk.get("kid")
     if jwk.get("use", "sig") != "sig":
@@ -75,8 +81,8 @@ def read_key(jwk: Mapping[str, Any]) -> VerificationKey:
         raise KeyRefused("is a private key; publish the public half only")
     algorithms = _algorithms_of(jwk)
     try:
-        keys = {algorithm: PyJWK(dict(jwk), algorithm=algorithm) for algorithm in sorted(algorithms)}
-    except (PyJWKError, InvalidKeyError, ValueError, TypeError, KeyError) as error:
+        keys = {name: PyJWK(jwk, algorithm=_NAME_IN_PYJWT.get(name, name)) for name in sorted(algorithms)}
+    except (PyJWKError, InvalidKeyError, UnsupportedAlgorithm, ValueError, TypeError, KeyError) as error:
         raise KeyRefused(f"is not a valid key ({type(error).__name__})") from None
     _refuse_weak(keys)
     return VerificationKey(kid, keys)
@@ -88,17 +94,19 @@ def _algorithms_of(jwk: Mapping[str, Any]) -> frozenset[str]:
         possible = RSA_ALGORITHMS
     elif kty == "EC" and curve in _BY_CURVE:
         possible = frozenset({_BY_CURVE[str(curve)]})
-    elif kty == "OKP" and curve in ("Ed25519", "Ed448"):
-        possible = frozenset({"EdDSA"})
+    elif kty == "OKP" and curve in _BY_EDWARDS_CURVE:
+        possible = _BY_EDWARDS_CURVE[str(curve)]
     elif kty == "oct":
         possible = HMAC_ALGORITHMS
     else:
-        raise KeyRefused("has a key type or curve that is not supported; use RSA, P-256, P-384, P-521, Ed25519 or oct")
+        raise KeyRefused(
+            "has a key type or curve that is not supported; use RSA, P-256, P-384, P-521, Ed25519, Ed448 or oct"
+        )
     stated = jwk.get("alg")
     if stated is None:
         return possible
     if stated not in possible:
-        raise KeyRefused("has an `alg` that does not fit its key type")
+        raise KeyRefused("has an `alg` that is not a signature algorithm of its key type")
     return frozenset({stated})
 
 

@@ -7,6 +7,8 @@ from typing import Final
 from extauthz.domain.jwk import KeySet
 
 MAX_KEYS: Final = 64
+MOST_KEYS: Final = 1000
+"""The largest ``max_keys``, and the most keys that a configured set may hold."""
 MAX_RESPONSE_BYTES: Final = 262_144
 
 

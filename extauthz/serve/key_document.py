@@ -1,12 +1,11 @@
 """Reading what a provider published: a key set, a discovery document, and for how long they hold."""
 
-import json
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from extauthz.domain.jwk import HMAC_ALGORITHMS, KeyRefused, KeySet, VerificationKey, read_key
+from extauthz.domain.jwks import NotAKeySet, ReadKeySet, TooManyKeys, parse_document, read_key_set
 from extauthz.domain.key_source import RemoteKeys
 from extauthz.serve.key_http import FetchFailed, FetchResult
 
@@ -14,35 +13,27 @@ _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})")
 _NOT_STORED: Final = re.compile(r"(?:^|[,\s])(?:no-store|no-cache)(?:$|[,\s=])")
 
 
-def read_key_set(body: bytes, max_keys: int) -> KeySet:
-    """The usable keys of a published set. Raises FetchFailed.
+def read_published_keys(body: bytes, max_keys: int) -> ReadKeySet:
+    """The usable keys of a published set, of which there is at least one. Raises FetchFailed.
 
-    Keys that are for something else, too weak, or of a kind that we do not know are left out: providers publish such
-    keys beside good ones. A published shared secret is no secret and is left out too.
+    A published shared secret is no secret and is left out.
     """
-    document = _json_mapping(body)
-    entries = document.get("keys")
-    if not isinstance(entries, list):
-        raise FetchFailed(FetchResult.MALFORMED, "no list `keys`")
-    if len(entries) > max_keys:
-        raise FetchFailed(FetchResult.TOO_LARGE, f"more than {max_keys} keys")
-    keys = tuple(key for entry in entries if (key := _read(entry)) is not None)
-    if not keys:
-        raise FetchFailed(FetchResult.NO_USABLE_KEY, f"none of {len(entries)} keys can verify tokens")
-    return KeySet(keys)
-
-
-def _read(entry: Any) -> VerificationKey | None:
     try:
-        key = read_key(entry if isinstance(entry, dict) else {})
-    except KeyRefused:
-        return None
-    return None if key.keys.keys() & HMAC_ALGORITHMS else key
+        read = read_key_set(_json(body), max_keys, shared_secrets=False)
+    except NotAKeySet as error:
+        raise FetchFailed(FetchResult.MALFORMED, str(error)) from None
+    except TooManyKeys as error:
+        raise FetchFailed(FetchResult.TOO_LARGE, str(error)) from None
+    if not read.keys.keys:
+        raise FetchFailed(FetchResult.NO_USABLE_KEY, f"no key can verify tokens: {read.note or 'there is none'}")
+    return read
 
 
 def read_discovery(body: bytes, issuer: str) -> str:
     """The ``jwks_uri`` of an OpenID Connect discovery document that is the issuer's own. Raises FetchFailed."""
-    document = _json_mapping(body)
+    document = _json(body)
+    if not isinstance(document, dict):
+        raise FetchFailed(FetchResult.MALFORMED, "the discovery document is not a JSON object")
     if document.get("issuer") != issuer:
         raise FetchFailed(FetchResult.ISSUER_MISMATCH, "the discovery document names another issuer")
     uri = document.get("jwks_uri")
@@ -81,11 +72,10 @@ def _stated_lifetime_s(headers: Mapping[str, str]) -> float | None:
         return 0  # RFC 9111, section 5.3: an invalid date means "already expired"
 
 
-def _json_mapping(body: bytes) -> dict[str, Any]:
+def _json(body: bytes) -> Any:
     try:
-        document = json.loads(body.decode())
-    except (ValueError, RecursionError):
-        raise FetchFailed(FetchResult.MALFORMED, "not JSON") from None
-    if not isinstance(document, dict):
-        raise FetchFailed(FetchResult.MALFORMED, "not a JSON object")
-    return document
+        return parse_document(body.decode())
+    except UnicodeDecodeError:
+        raise FetchFailed(FetchResult.MALFORMED, "is not UTF-8 text") from None
+    except NotAKeySet as error:
+        raise FetchFailed(FetchResult.MALFORMED, str(error)) from None

@@ -13,7 +13,7 @@ from extauthz.domain.jwk import KeySet
 from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.key_source import KeySource, RemoteKeys
 from extauthz.domain.snapshot import Snapshot
-from extauthz.serve.key_document import discovery_url, lifetime_s, read_discovery, read_key_set
+from extauthz.serve.key_document import discovery_url, lifetime_s, read_discovery, read_published_keys
 from extauthz.serve.key_http import FetchFailed, FetchResult, KeyClient
 
 _LOOK_EVERY_S: Final = 0.1
@@ -45,6 +45,7 @@ class KeyFeed:
         self._failures = 0
         self._jwks_uri = remote.jwks_uri
         self._body = b""
+        self._note = ""
         self._client = KeyClient(remote)
 
     @property
@@ -111,8 +112,11 @@ class KeyFeed:
         if (
             keys is None or fetched.body != self._body
         ):  # the same keys stay the same set: remembered tokens depend on it
-            keys = await asyncio.to_thread(read_key_set, fetched.body, self.remote.max_keys)
-            self._body = fetched.body
+            read = await asyncio.to_thread(read_published_keys, fetched.body, self.remote.max_keys)
+            keys, self._body = read.keys, fetched.body
+            if read.note and read.note != self._note:
+                _log.warning("keys of plug-in %s that are left out: %s", self.plugin_id, read.note)
+            self._note = read.note
         return keys, lifetime_s(fetched.headers, self.remote)
 
     def _failed(self, failure: FetchFailed) -> None:

@@ -12,6 +12,7 @@ from extauthz.decide.pipeline import decide
 from extauthz.decide.replay import MemoryReplayStore, Outcome
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain.decision import Allow
+from extauthz.domain.jwk import PUBLIC_KEY_ALGORITHMS
 from extauthz.domain.jwt import ClaimHeader, TokenPlace
 from extauthz.domain.request import Network
 from extauthz.domain.settings import Settings
@@ -33,7 +34,7 @@ def outcome(*given, **named):
 
 KINDS = [
     *(("rsa", name) for name in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
-    ("P-256", "ES256"), ("P-384", "ES384"), ("P-521", "ES512"), ("Ed25519", "EdDSA"),
+    ("P-256", "ES256"), ("P-384", "ES384"), ("P-521", "ES512"), ("Ed25519", "EdDSA"), ("Ed448", "EdDSA"),
     ("oct", "HS256"), ("oct", "HS384"), ("oct", "HS512"),
 ]  # fmt: skip
 
@@ -48,6 +49,34 @@ def test_every_supported_algorithm_opens_with_its_own_key_only(kind, algorithm):
     assert outcome(f"Bearer {head}.{other}.{signature}", chosen) == "jwt_invalid"
     assert outcome(f"Bearer {head}.{body}.{signature[:-4]}AAAA", chosen) == "jwt_invalid"
     assert outcome(f"Bearer {head}.{body}.", chosen) == "jwt_invalid"
+
+
+@pytest.mark.parametrize(
+    ("kind", "algorithm", "expected"),
+    [
+        ("Ed25519", "Ed25519", "allowed"),
+        ("Ed448", "Ed448", "allowed"),
+        ("Ed448", "EdDSA", "allowed"),
+        ("Ed25519", "Ed448", "jwt_key_unknown"),
+        ("Ed448", "Ed25519", "jwt_key_unknown"),
+        ("Ed25519", "ED25519", "jwt_invalid"),
+        ("rsa", "Ed25519", "jwt_key_unknown"),
+    ],
+)
+def test_an_edwards_algorithm_that_names_its_curve_goes_with_keys_of_that_curve_alone(kind, algorithm, expected):
+    """RFC 9864, section 2.2."""
+    chosen = plugin(public_jwk(kind, kid="k1"), algorithms=PUBLIC_KEY_ALGORITHMS)
+    signer = "RS256" if kind == "rsa" else "EdDSA"
+    text = signed_raw({"alg": algorithm, "kid": "k1"}, claims(), kind, signer)
+    assert outcome(f"Bearer {text}", chosen) == expected
+    unsigned = text.rpartition(".")[0]
+    assert outcome(f"Bearer {unsigned}.{encoded(b'x' * 64)}", chosen) != "allowed"
+
+
+def test_a_plug_in_that_lists_eddsa_alone_takes_no_token_under_the_newer_name():
+    chosen = plugin(public_jwk("Ed25519", kid="k1"), algorithms=["EdDSA"])
+    assert outcome(f"Bearer {signed_raw({'alg': 'EdDSA'}, claims(), 'Ed25519', 'EdDSA')}", chosen) == "allowed"
+    assert outcome(f"Bearer {signed_raw({'alg': 'Ed25519'}, claims(), 'Ed25519', 'EdDSA')}", chosen) == "jwt_invalid"
 
 
 def test_a_key_with_an_algorithm_verifies_no_other():

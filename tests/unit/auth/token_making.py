@@ -5,7 +5,7 @@ import json
 from functools import cache
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from extauthz.domain.jwk import KeySet, read_key
@@ -26,6 +26,7 @@ def private_key(kind):
         "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
         "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
         "Ed25519": ed25519.Ed25519PrivateKey.generate,
+        "Ed448": ed448.Ed448PrivateKey.generate,
         "oct": lambda: HMAC_SECRET,
     }
     return made[kind]()
@@ -37,7 +38,7 @@ def public_jwk(kind, **members):
     if kind == "oct":
         jwk = {"kty": "oct", "k": base64.urlsafe_b64encode(key).rstrip(b"=").decode()}
     else:
-        family = RSAAlgorithm if "rsa" in kind else OKPAlgorithm if kind == "Ed25519" else ECAlgorithm
+        family = RSAAlgorithm if "rsa" in kind else OKPAlgorithm if kind.startswith("Ed") else ECAlgorithm
         jwk = family.to_jwk(key.public_key(), as_dict=True)
     jwk.pop("key_ops", None)
     return {**jwk, **members}
@@ -78,6 +79,6 @@ def encoded(value):
 def signed_raw(header, payload, kind="rsa", algorithm="RS256"):
     """A token out of exact JSON texts, rightly signed: for what no library would produce."""
     signing_input = f"{encoded(header)}.{encoded(payload)}".encode()
-    family = jwt.get_algorithm_by_name(algorithm)
+    family = jwt.get_algorithm_by_name("EdDSA" if algorithm.startswith("Ed") else algorithm)
     signature = family.sign(signing_input, family.prepare_key(private_key(kind)))
     return signing_input.decode() + "." + base64.urlsafe_b64encode(signature).rstrip(b"=").decode()

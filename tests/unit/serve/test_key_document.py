@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from extauthz.domain.key_source import RemoteKeys
-from extauthz.serve.key_document import discovery_url, lifetime_s, read_discovery, read_key_set
+from extauthz.serve.key_document import discovery_url, lifetime_s, read_discovery, read_published_keys
 from extauthz.serve.key_http import FetchFailed, FetchResult
 from tests.unit.auth.one_api import EC_KEY, RSA_KEY, public_half
 
@@ -17,7 +17,7 @@ DATE = {"date": "Mon, 23 Nov 2026 12:00:00 GMT"}
 def failure(keys: Any, max_keys: int = 8) -> FetchResult:
     body = keys if isinstance(keys, bytes) else json.dumps(keys).encode()
     with pytest.raises(FetchFailed) as raised:
-        read_key_set(body, max_keys)
+        read_published_keys(body, max_keys)
     return raised.value.result
 
 
@@ -26,8 +26,9 @@ def test_keys_for_other_uses_do_not_spoil_the_good_ones_beside_them():
     odd = [{"kty": "oct", "k": "c2VjcmV0LXRoYXQtaXMtbG9uZy1lbm91Z2gtZm9yLWhzMjU2LXllcw"}, RSA_KEY | {"kid": "private"},
            good | {"use": "enc", "kid": "enc"}, {"kty": "EC", "crv": "secp256k1"}, "text", None, {"kty": ["RSA"]},
            good | {"alg": ["RS256"], "kid": "list"}, good | {"key_ops": 5, "kid": "ops"}]  # fmt: skip
-    keys = read_key_set(json.dumps({"keys": [*odd, good, public_half(EC_KEY)]}).encode(), 64)
-    assert [key.kid for key in keys.keys] == ["rsa-1", "ec-1"]
+    read = read_published_keys(json.dumps({"keys": [*odd, good, public_half(EC_KEY)]}).encode(), 64)
+    assert [key.kid for key in read.keys.keys] == ["rsa-1", "ec-1"]
+    assert len(read.left_out) == len(odd)
 
 
 def test_a_published_shared_secret_never_verifies_anything():
@@ -35,7 +36,9 @@ def test_a_published_shared_secret_never_verifies_anything():
     assert failure({"keys": [secret]}) is FetchResult.NO_USABLE_KEY
 
 
-@pytest.mark.parametrize("body", [b"", b"nothing", b"[]", b'{"keys": {}}', b"{}", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"nothing", b"7", b"null", b'{"keys": {}}', b'{"keys": null}', b"{}", b"\xff\xfe", b"[" * 100_000]
+)
 def test_what_is_no_key_set_is_refused(body: bytes):
     assert failure(body) is FetchResult.MALFORMED
 

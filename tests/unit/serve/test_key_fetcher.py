@@ -107,6 +107,26 @@ def test_the_same_keys_stay_the_same_set_so_that_a_refresh_forgets_no_verified_t
     run(test)
 
 
+def test_keys_that_are_left_out_of_a_set_are_told_once_and_again_when_they_change(
+    server: KeyServer, caplog: pytest.LogCaptureFixture
+):
+    def told() -> list[str]:
+        return [line for line in caplog.messages if "left out" in line]
+
+    async def test() -> None:
+        fed = Fed(server, max_lifetime_s=60)
+        for jwks in ([RSA_KEY, EC_KEY | {"use": "enc"}], [RSA_KEY, EC_KEY | {"use": "enc", "x5t": "new"}], [RSA_KEY]):
+            server.replies["/jwks"] = publishes(*jwks)
+            await fed.after(61)
+        assert fed.kids() == ["rsa-1"]
+        assert told() == ["keys of plug-in p that are left out: key 2 (kid 'ec-1') `use` is not `sig`"]
+        server.replies["/jwks"] = publishes(RSA_KEY, EC_KEY | {"use": "enc"})
+        await fed.after(61)
+        assert len(told()) == 2
+
+    run(test)
+
+
 def test_however_often_a_refresh_is_asked_for_there_is_one_an_interval(server: KeyServer):
     async def test() -> None:
         fed = Fed(server, refresh_interval_s=30)
