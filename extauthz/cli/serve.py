@@ -23,7 +23,6 @@ def serve(
     The decision log goes where the configuration says, everything else to standard error.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells every URL that is fetched
     loaded = read_config(config)
     try:
         if workers > 1:

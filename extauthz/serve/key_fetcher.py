@@ -14,7 +14,7 @@ from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.key_source import KeySource, RemoteKeys
 from extauthz.domain.snapshot import Snapshot
 from extauthz.serve.key_document import discovery_url, lifetime_s, read_discovery, read_published_keys
-from extauthz.serve.key_http import FetchFailed, FetchResult, KeyClient
+from extauthz.serve.key_http import Fetched, FetchFailed, FetchResult, KeyClient
 
 _LOOK_EVERY_S: Final = 0.1
 """How often a task looks whether a check has asked for a refresh."""
@@ -86,7 +86,7 @@ class KeyFeed:
 
     async def _fetch(self) -> None:
         try:
-            keys, fresh_s = await self._get_keys()
+            keys, fetched = await self._get_keys()
         except FetchFailed as failure:
             self._failed(failure)
             return
@@ -95,15 +95,15 @@ class KeyFeed:
             self._failed(FetchFailed(FetchResult.MALFORMED, type(error).__name__))
             return
         if self._failures or self.keys is None:
-            _log.info("plug-in %s has %d keys", self.plugin_id, len(keys.keys))
+            _log.info("plug-in %s has %d keys, from %s", self.plugin_id, len(keys.keys), fetched.address)
         self._failures = 0
         self._record(FetchResult.OK)
         self._fetched_s = self._clock()
         # Replicas that started together should not ask together for ever.
-        self._due_s = self._fetched_s + fresh_s * random.uniform(0.9, 1.0)  # noqa: S311
+        self._due_s = self._fetched_s + lifetime_s(fetched.headers, self.remote) * random.uniform(0.9, 1.0)  # noqa: S311
         self._publish(keys)
 
-    async def _get_keys(self) -> tuple[KeySet, float]:
+    async def _get_keys(self) -> tuple[KeySet, Fetched]:
         if self._jwks_uri is None and self.remote.oidc_issuer is not None:
             found = await self._client.get(discovery_url(self.remote.oidc_issuer))
             self._jwks_uri = read_discovery(found.body, self.remote.oidc_issuer)
@@ -117,7 +117,7 @@ class KeyFeed:
             if read.note and read.note != self._note:
                 _log.warning("keys of plug-in %s that are left out: %s", self.plugin_id, read.note)
             self._note = read.note
-        return keys, lifetime_s(fetched.headers, self.remote)
+        return keys, fetched
 
     def _failed(self, failure: FetchFailed) -> None:
         self._record(failure.result)

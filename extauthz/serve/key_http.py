@@ -1,24 +1,27 @@
 """One guarded HTTP GET: what a provider of keys may make us do, and nothing more.
 
-The host is resolved once, every address is judged, and the connection goes to an address that was judged, so a name
+The host is resolved once, every address is judged, and the connections go to addresses that were judged, so a name
 cannot point elsewhere the second time it is asked (DNS rebinding). TLS still verifies the certificate for the name.
 """
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+import httpcore
 import httpx
 
 from extauthz.domain.key_source import RemoteKeys
+from extauthz.serve.key_network import HandshakeFailed, JudgedNetwork, may_connect
 
 _MAX_REDIRECTS: Final = 3
-_MAX_ADDRESSES: Final = 3
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_HANDSHAKES: Final = 3
+"""Where other addresses are left, a TLS handshake may take this part of the time."""
+_SHOWN_ADDRESSES: Final = 8
 
 
 class FetchResult(StrEnum):
@@ -38,7 +41,10 @@ class FetchResult(StrEnum):
 
 
 class FetchFailed(Exception):
-    """A fetch that brought nothing usable. The text is for the log and quotes nothing that the provider sent."""
+    """A fetch that brought nothing usable.
+
+    The text is for the log; of what the provider sent it quotes key ids alone, escaped.
+    """
 
     def __init__(self, result: FetchResult, detail: str) -> None:
         super().__init__(f"{result.value}: {detail}")
@@ -50,6 +56,8 @@ class Fetched(NamedTuple):
 
     body: bytes
     headers: Mapping[str, str]
+    address: str
+    """From where it came."""
 
 
 class KeyClient:
@@ -66,26 +74,23 @@ class KeyClient:
 
     async def get(self, url: str) -> Fetched:
         """The document at a URL, within ``timeout_s`` seconds in all. Raises FetchFailed."""
-        # No connection is kept: one that was verified for a name must not serve another name at the same address.
-        limits = httpx.Limits(max_keepalive_connections=0)
+        way = _Way()
         try:
-            async with (
-                asyncio.timeout(self._remote.timeout_s),
-                httpx.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False, limits=limits) as client,
-            ):
-                return await self._follow(client, url)
+            async with asyncio.timeout(self._remote.timeout_s):
+                return await self._follow(url, way)
         except TimeoutError:
-            raise FetchFailed(FetchResult.TIMEOUT, f"no whole answer within {self._remote.timeout_s:g} s") from None
+            text = f"no {way.missing()} within {self._remote.timeout_s:g} s"
+            raise FetchFailed(FetchResult.TIMEOUT, text) from None
 
-    async def _follow(self, client: httpx.AsyncClient, url: str) -> Fetched:
+    async def _follow(self, url: str, way: "_Way") -> Fetched:
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = await self._get_once(client, url)
+            answer = await self._get_once(url, way)
             if isinstance(answer, Fetched):
                 return answer
             url = answer
         raise FetchFailed(FetchResult.REDIRECT_REFUSED, f"more than {_MAX_REDIRECTS} redirects")
 
-    async def _get_once(self, client: httpx.AsyncClient, url: str) -> Fetched | str:
+    async def _get_once(self, url: str, way: "_Way") -> Fetched | str:
         """The document, or the URL to which the provider sends us and to which we may go."""
         try:
             target = httpx.URL(url)
@@ -95,15 +100,23 @@ class KeyClient:
             raise FetchFailed(FetchResult.ADDRESS_REFUSED, "the URL is not https")
         if not target.host or target.userinfo:
             raise FetchFailed(FetchResult.ADDRESS_REFUSED, "the URL has no host, or a password")
-        last = FetchFailed(FetchResult.UNREACHABLE, "the host has no address")
-        for address in await self._addresses(target):
+        way.network = None
+        addresses = await self._addresses(target)
+        failure: FetchFailed | None = None
+        while True:
+            way.network = network = JudgedNetwork(addresses, self._remote.timeout_s)
             try:
-                return await self._ask(client, target, address)
-            except httpx.ConnectError as error:
-                last = _connect_failure(error)
-            except httpx.HTTPError as error:
-                raise FetchFailed(FetchResult.UNREACHABLE, type(error).__name__) from None
-        raise last
+                return await self._ask(target, network)
+            except httpcore.ConnectError as error:
+                if network.connected is not None or failure is None:
+                    failure = _connect_failure(error, network)
+                addresses = [address for address in network.addresses if address != network.connected]
+                if network.connected is None or not addresses:
+                    raise failure from None
+                # Connected, but no TLS: a machine in between perhaps, and another address is better.
+            except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+                text = f"{type(error).__name__} at {network.connected}"
+                raise FetchFailed(FetchResult.UNREACHABLE, text) from None
 
     async def _addresses(self, target: httpx.URL) -> list[str]:
         port = target.port or (443 if target.scheme == "https" else 80)
@@ -113,43 +126,64 @@ class KeyClient:
             raise FetchFailed(FetchResult.UNREACHABLE, "the host name does not resolve") from None
         allowed = [address for address in addresses if may_connect(address, self._remote.allow_private_addresses)]
         if addresses and not allowed:
-            raise FetchFailed(FetchResult.ADDRESS_REFUSED, "the host is at an address that is not public")
-        return allowed[:_MAX_ADDRESSES]
+            text = f"the host is at an address that must not be asked: {', '.join(addresses[:_SHOWN_ADDRESSES])}"
+            raise FetchFailed(FetchResult.ADDRESS_REFUSED, text)
+        if not allowed:
+            raise FetchFailed(FetchResult.UNREACHABLE, "the host has no address")
+        return allowed
 
-    async def _ask(self, client: httpx.AsyncClient, target: httpx.URL, address: str) -> Fetched | str:
-        headers = {
-            "Host": target.netloc.decode("ascii"),
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a compressed body could unpack to any size
-            "User-Agent": "extauthz",
-        }
-        request = client.build_request(
-            "GET",
-            target.copy_with(host=address),
-            headers=headers,
-            extensions={
-                "sni_hostname": target.raw_host.decode("ascii"),
-                "timeout": httpx.Timeout(self._remote.timeout_s).as_dict(),
-            },
+    async def _ask(self, target: httpx.URL, network: JudgedNetwork) -> Fetched | str:
+        headers = [
+            (b"Host", target.netloc),
+            (b"Accept", b"application/jwk-set+json, application/json"),  # RFC 7517, section 8.5.2
+            (b"Accept-Encoding", b"identity"),  # a compressed body could unpack to any size
+            (b"User-Agent", b"extauthz"),
+        ]
+        url = httpcore.URL(
+            scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path or b"/"
         )
-        response = await client.send(request, stream=True)
-        try:
-            if response.has_redirect_location:
-                if not self._remote.allow_redirects:
-                    raise FetchFailed(FetchResult.REDIRECT_REFUSED, f"status {response.status_code}")
-                return str(target.join(response.headers["location"]))
-            if response.status_code != 200:
-                raise FetchFailed(FetchResult.BAD_STATUS, f"status {response.status_code}")
-            if response.headers.get("content-encoding", "identity").lower() != "identity":
-                raise FetchFailed(FetchResult.MALFORMED, "the body is compressed though we asked for it plain")
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > self._remote.max_bytes:
-                    raise FetchFailed(FetchResult.TOO_LARGE, f"more than {self._remote.max_bytes} bytes")
-            return Fetched(bytes(body), response.headers)
-        finally:
-            await response.aclose()
+        handshake_s = self._remote.timeout_s / (_HANDSHAKES if len(network.addresses) > 1 else 1)
+        # No connection is kept: one that was verified for a name must not serve another name at the same address.
+        async with (
+            httpcore.AsyncConnectionPool(
+                ssl_context=self._tls, network_backend=network, max_keepalive_connections=0
+            ) as pool,
+            pool.stream("GET", url, headers=headers, extensions={"timeout": {"connect": handshake_s}}) as response,
+        ):
+            return await self._read(response, target, network.connected or "")
+
+    async def _read(self, response: httpcore.Response, target: httpx.URL, address: str) -> Fetched | str:
+        headers = httpx.Headers(response.headers)
+        if response.status in _REDIRECTS and "location" in headers:
+            if not self._remote.allow_redirects:
+                raise FetchFailed(FetchResult.REDIRECT_REFUSED, f"status {response.status}")
+            try:
+                return str(target.join(headers["location"]))
+            except httpx.InvalidURL:
+                raise FetchFailed(FetchResult.MALFORMED, "a redirect to what is not a URL") from None
+        if response.status != 200:
+            raise FetchFailed(FetchResult.BAD_STATUS, f"status {response.status} from {address}")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise FetchFailed(FetchResult.MALFORMED, "the body is compressed though we asked for it plain")
+        body = bytearray()
+        async for chunk in response.aiter_stream():
+            body += chunk
+            if len(body) > self._remote.max_bytes:
+                raise FetchFailed(FetchResult.TOO_LARGE, f"more than {self._remote.max_bytes} bytes")
+        return Fetched(bytes(body), headers, address)
+
+
+class _Way:
+    """How far a fetch came, for the message about a time-out."""
+
+    network: JudgedNetwork | None = None
+
+    def missing(self) -> str:
+        if self.network is None:
+            return "answer of the name server"
+        if self.network.connected is None:
+            return f"connection to {_listed(self.network)}"
+        return f"whole answer from {self.network.connected}"
 
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -160,31 +194,14 @@ async def _resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _connect_failure(error: httpx.ConnectError) -> FetchFailed:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return FetchFailed(FetchResult.TLS_FAILED, "the certificate or the handshake is not acceptable")
-        cause = cause.__cause__ or cause.__context__
-    return FetchFailed(FetchResult.UNREACHABLE, "cannot connect")
+def _connect_failure(error: httpcore.ConnectError, network: JudgedNetwork) -> FetchFailed:
+    if network.connected is None:
+        return FetchFailed(FetchResult.UNREACHABLE, f"cannot connect to {_listed(network)}")
+    if isinstance(error, HandshakeFailed):
+        text = f"the certificate or the handshake of {network.connected} is not acceptable"
+        return FetchFailed(FetchResult.TLS_FAILED, text)
+    return FetchFailed(FetchResult.UNREACHABLE, f"{network.connected} ends the TLS handshake, or leaves it hanging")
 
 
-def may_connect(address: str, allow_private: bool) -> bool:
-    """Whether keys may be fetched from an address (text).
-
-    Public addresses always; private and loopback ones only where the configuration says so; link-local ones never:
-    that is where clouds keep their metadata services.
-    """
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour
-        if parsed in _NAT64:
-            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFF_FFFF)
-        if inner is not None:
-            parsed = inner
-    if parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
-        return False
-    return parsed.is_global or (allow_private and (parsed.is_loopback or not parsed.is_reserved))
+def _listed(network: JudgedNetwork) -> str:
+    return ", ".join(network.addresses)

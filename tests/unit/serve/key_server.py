@@ -18,12 +18,14 @@ class KeyServer:
         self.replies: dict[str, Reply | Callable[[], Reply]] = {}
         self.asked: Counter[str] = Counter()
         self.hosts: list[str] = []
+        self.accepts: list[str] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked[self.path] += 1
                 outer.hosts.append(self.headers["Host"])
+                outer.accepts.append(self.headers["Accept"])
                 found = outer.replies.get(self.path, (404, {}, b""))
                 status, headers, body = found() if callable(found) else found
                 self.send_response(status)

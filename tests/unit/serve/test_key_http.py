@@ -3,19 +3,25 @@
 import asyncio
 import datetime
 import gzip
+import socket
 import ssl
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from extauthz.domain.key_source import RemoteKeys
-from extauthz.serve.key_http import Fetched, FetchFailed, FetchResult, KeyClient, may_connect
+from extauthz.serve.key_http import Fetched, FetchFailed, FetchResult, KeyClient
+from extauthz.serve.key_network import may_connect
 from tests.unit.serve.key_server import KeyServer
 
 LOOPBACK = RemoteKeys(jwks_uri="x", allow_http=True, allow_private_addresses=True, timeout_s=2)
@@ -64,6 +70,30 @@ def server() -> Iterator[KeyServer]:
         ("ff02::1", False, False),
         ("100.64.0.1", False, True),
         ("240.0.0.1", False, False),
+        ("100.100.100.200", False, False),
+        ("::ffff:100.100.100.200", False, False),
+        ("64:ff9b::6464:64c8", False, False),
+        ("100.100.100.201", False, True),
+        ("168.63.129.16", False, False),
+        ("::ffff:a83f:8110", False, False),
+        ("64:ff9b::a83f:8110", False, False),
+        ("2002:a83f:8110::1", False, False),
+        ("2001:0:5db8:d822:0:0:57c0:7eef", False, False),
+        ("168.63.129.17", True, True),
+        ("192.0.0.192", False, False),
+        ("192.0.0.9", False, False),
+        ("fd00:ec2::254", False, False),
+        ("fd00:ec2::23", False, False),
+        ("fd20:ce::254", False, False),
+        ("fd00:ec3::1", False, True),
+        ("64:ff9b:1::a9fe:a9fe", False, False),
+        ("64:ff9b:1:a9fe:a9:fe00::", False, False),
+        ("64:ff9b:1:fffe::5db8:d822", False, False),
+        ("64:ff9b:2::1", False, False),
+        ("64:ff9b::5db8:d822", True, True),
+        ("::169.254.169.254", False, False),
+        ("::93.184.216.34", False, False),
+        ("::ffff:0:169.254.169.254", False, False),
         ("localhost", False, False),
         ("", False, False),
     ],
@@ -109,9 +139,89 @@ def test_of_several_addresses_only_those_that_may_be_asked_are(server: KeyServer
     assert asyncio.run(KeyClient(LOOPBACK, names).get(url)).body == b"{}"
 
 
-def test_an_address_where_nobody_answers_is_not_the_last_word(server: KeyServer):
+@contextmanager
+def hanging(port: int, *addresses: str) -> Iterator[None]:
+    """Addresses of this machine whose connections never come about: a full backlog drops them, as a black hole does."""
+    with ExitStack() as opened:
+        for address in addresses:
+            listening = opened.enter_context(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listening.bind((address, port))
+            except OSError as error:
+                pytest.skip(f"this machine cannot listen on {address}: {error.strerror}")
+            listening.listen(0)
+            for _ in range(4):
+                waiting = opened.enter_context(socket.socket(listening.family))
+                waiting.setblocking(False)
+                waiting.connect_ex((address, port))
+        yield
+
+
+REFUSING = [f"127.0.0.{number}" for number in range(2, 8)]
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("dead", "hangs"),
+    [(REFUSING, ()), (["::1"], ("::1",)), (["127.0.0.2", "127.0.0.3", "127.0.0.4", "::1"], ("127.0.0.2", "127.0.0.4")),
+     ([*REFUSING, "::1"], ("::1", *REFUSING)), (["2001:db8::1"] * 40, ())],
+    ids=["six refuse", "IPv6 hangs", "some hang, some refuse", "seven hang", "no way to IPv6 at all"],
+)  # fmt: skip
+def test_a_provider_is_reached_however_many_of_its_first_addresses_are_dead(
+    dead: list[str], hangs: tuple[str, ...], loop: Callable[[], asyncio.AbstractEventLoop], server: KeyServer
+):
     url = f"http://several.invalid:{server.port}/keys"
-    assert asyncio.run(KeyClient(LOOPBACK, Names(["127.0.0.2", "::1", "127.0.0.1"])).get(url)).body == b"{}"
+    with hanging(server.port, *hangs), asyncio.Runner(loop_factory=loop) as runner:
+        fetched = runner.run(KeyClient(replace(LOOPBACK, timeout_s=5), Names([*dead, "127.0.0.1"])).get(url))
+    assert (fetched.body, fetched.address) == (b"{}", "127.0.0.1")
+
+
+def test_the_addresses_that_were_tried_are_named_when_none_answers(server: KeyServer):
+    url = f"http://several.invalid:{server.port}/keys"
+    short = replace(LOOPBACK, timeout_s=0.4)
+    with pytest.raises(FetchFailed, match=r"^unreachable: cannot connect to 127\.0\.0\.2, 127\.0\.0\.3$"):
+        asyncio.run(KeyClient(LOOPBACK, Names(["127.0.0.2", "127.0.0.3"])).get(url))
+    with (
+        hanging(server.port, "::1"),
+        pytest.raises(FetchFailed, match=r"^timeout: no connection to ::1, 127\.0\.0\.2 within 0\.4 s$"),
+    ):
+        asyncio.run(KeyClient(short, Names(["::1", "127.0.0.2"])).get(url))
+    with pytest.raises(FetchFailed, match=r"^address_refused: .*: 169\.254\.169\.254$"):
+        asyncio.run(KeyClient(LOOPBACK, Names(["169.254.169.254"])).get(url))
+    server.replies["/keys"] = lambda: (time.sleep(0.6), (200, {}, b"{}"))[1]
+    with pytest.raises(FetchFailed, match=r"^timeout: no whole answer from 127\.0\.0\.1 within 0\.4 s$"):
+        asyncio.run(KeyClient(short, Names(["127.0.0.1"])).get(url))
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\n", None], ids=["hangs up", "plain text", "is silent"])
+def test_an_address_that_speaks_no_tls_is_not_the_last_word(answer: bytes | None, tmp_path: Path):
+    ours = Authority("ours", tmp_path)
+    trusting = replace(LOOPBACK, ca_file=ours.file, allow_http=False, timeout_s=3)
+    with KeyServer(ours.server_context("localhost")).running() as server, socket.socket() as other:
+        server.replies["/keys"] = (200, {}, b"{}")
+        other.bind(("127.0.0.2", server.port))
+        other.listen()
+
+        def answering() -> None:
+            accepted, _ = other.accept()
+            if answer is None:
+                time.sleep(2)
+            else:
+                accepted.sendall(answer)
+            accepted.close()
+
+        thread = threading.Thread(target=answering)
+        thread.start()
+        names = Names(["127.0.0.2", "127.0.0.1"])
+        fetched = asyncio.run(KeyClient(trusting, names).get(f"https://localhost:{server.port}/keys"))
+        thread.join()
+    assert fetched.address == "127.0.0.1"
+
+
+def test_a_key_set_is_asked_for_by_its_own_media_type(server: KeyServer):
+    get(f"http://localhost:{server.port}/keys")
+    assert server.accepts == ["application/jwk-set+json, application/json"]
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://localhost/keys", "/keys", "http://", "http://a:b@localhost/",
@@ -157,8 +267,6 @@ def test_a_body_over_the_limit_is_refused(server: KeyServer):
 
 
 def test_an_answer_that_does_not_come_in_time_is_given_up(server: KeyServer):
-    import time
-
     server.replies["/late"] = lambda: (time.sleep(0.5), (200, {}, b"{}"))[1]
     assert failure(f"http://127.0.0.1:{server.port}/late", replace(LOOPBACK, timeout_s=0.1)) is FetchResult.TIMEOUT
 
