@@ -102,7 +102,7 @@ def _read_back(primary: bytes, request: Request) -> None:
 @cache
 def _token_api() -> Api:
     key = read_key({"kty": "oct", "k": base64.urlsafe_b64encode(_SECRET).decode()})
-    claims = tuple(ClaimHeader(name, f"x-{name}") for name in ("sub", "roles", "n"))
+    claims = tuple(ClaimHeader((name,), f"x-{name}") for name in ("sub", "roles", "n"))
     plugin = JwtPlugin("login", KeySource.fixed(KeySet((key,))), frozenset({"HS256", "HS384"}), claim_headers=claims)
     policy = AuthPolicy((frozenset({AuthMethod.JWT}),))
     return Api(

@@ -16,7 +16,7 @@ from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Proof, Refusal
 from extauthz.domain.jwk import KeySet, VerificationKey
-from extauthz.domain.jwt import JwtPlugin, TokenPlace
+from extauthz.domain.jwt import JwtPlugin, TokenPlace, token_type
 from extauthz.domain.one_time import token_use
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
@@ -132,7 +132,7 @@ def _signature_refusal(token: Token, plugin: JwtPlugin, key_set: KeySet) -> Refu
         return Refusal(reason.JWT_INVALID, "algorithm not accepted")
     if "crit" in header or "b64" in header:
         return Refusal(reason.JWT_INVALID, "critical header not understood")
-    if not isinstance(kind, str) or kind.lower() not in plugin.token_types:
+    if not isinstance(kind, str) or token_type(kind) not in plugin.token_types:
         return Refusal(reason.JWT_INVALID, "wrong type of token")
     if kid is not None and (not isinstance(kid, str) or len(kid) > _MAX_KID):
         return Refusal(reason.JWT_INVALID, "malformed kid")

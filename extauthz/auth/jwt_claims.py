@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
-from extauthz.domain.jwt import ClaimValue, JwtPlugin
+from extauthz.domain.jwt import ClaimPath, ClaimValue, JwtPlugin
 
 _MAX_HEADER_BYTES: Final = 4096
 """In UTF-8, as the answer counts: a longer one would be cut there, and a cut identity is another one."""
@@ -58,22 +58,36 @@ def valid_between(claims: Mapping[str, Any], plugin: JwtPlugin) -> tuple[float, 
 
 
 def _content_refusal(claims: Mapping[str, Any], plugin: JwtPlugin) -> Refusal | None:
-    if plugin.issuer is not None and claims.get("iss") != plugin.issuer:
-        return Refusal(reason.JWT_INVALID, "claim iss is not accepted")
-    if plugin.audiences:
-        audience = claims.get("aud", [])
-        stated = audience if isinstance(audience, list) else [audience]
-        if not any(isinstance(entry, str) and entry in plugin.audiences for entry in stated):
-            return Refusal(reason.JWT_INVALID, "claim aud is not accepted")
-    for name, accepted in plugin.required_claims.items():
-        value = claims.get(name)
+    if plugin.issuers and (refusal := _name_refusal("iss", claims.get("iss"), plugin.issuers)):
+        return refusal
+    if plugin.audiences and (refusal := _name_refusal("aud", claims.get("aud"), plugin.audiences, lists=True)):
+        return refusal
+    for path, accepted in plugin.required_claims.items():
+        value = _claim_at(claims, path)
         if value is None:
-            return Refusal(reason.JWT_INVALID, f"claim {name} is missing")
+            return Refusal(reason.JWT_INVALID, f"claim {'.'.join(path)} is missing")
         if accepted is not None and not _is_one_of(value, accepted):
-            return Refusal(reason.JWT_INVALID, f"claim {name} is not accepted")
+            return Refusal(reason.JWT_INVALID, f"claim {'.'.join(path)} is not accepted")
     if plugin.scopes and not plugin.scopes <= _scopes(claims):
         return Refusal(reason.JWT_INVALID, "scope is not sufficient")
     return None
+
+
+def _name_refusal(name: str, value: Any, accepted: frozenset[str], *, lists: bool = False) -> Refusal | None:
+    if value is None:
+        return Refusal(reason.JWT_INVALID, f"claim {name} is missing")
+    stated = value if lists and isinstance(value, list) else [value]
+    if any(isinstance(entry, str) and entry in accepted for entry in stated):
+        return None
+    return Refusal(reason.JWT_INVALID, f"claim {name} is not accepted")
+
+
+def _claim_at(claims: Mapping[str, Any], path: ClaimPath) -> Any:
+    """What stands at a path; None where any part of it is missing or is no object."""
+    value = claims.get(path[0])
+    for name in path[1:]:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _is_one_of(value: Any, accepted: Iterable[ClaimValue]) -> bool:
@@ -109,12 +123,12 @@ def claim_headers(claims: Mapping[str, Any], plugin: JwtPlugin) -> tuple[tuple[s
     """
     headers = []
     for entry in plugin.claim_headers:
-        value = claims.get(entry.claim)
+        value = _claim_at(claims, entry.claim)
         if value is None:
             continue
         text = header_text(value)
         if text is None:
-            return Refusal(reason.JWT_INVALID, f"claim {entry.claim} does not fit in a header")
+            return Refusal(reason.JWT_INVALID, f"claim {'.'.join(entry.claim)} does not fit in a header")
         if text:
             headers.append((entry.header, text))
     return tuple(headers)

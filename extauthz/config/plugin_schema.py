@@ -2,13 +2,22 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr, StringConstraints
+from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag
 
 from extauthz.config.names import HeaderName, Id, Section
+from extauthz.config.problems import KeyPath
 from extauthz.config.secrets import FromFile
-from extauthz.domain.jwt import MAX_TOKEN_BYTES, REMEMBERED_TOKENS, SEVEN_DAYS_S, TOKEN_TYPES, TokenPlace
+from extauthz.domain.jwt import (
+    MAX_TOKEN_BYTES,
+    REMEMBERED_TOKENS,
+    SEVEN_DAYS_S,
+    TOKEN_TYPES,
+    ClaimPath,
+    ClaimValue,
+    TokenPlace,
+)
 from extauthz.domain.key_source import MAX_KEYS, MAX_RESPONSE_BYTES, MOST_KEYS
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
@@ -33,6 +42,47 @@ class RemoteKeysEntry(Section):
     allow_redirects: bool = False
 
 
+ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+ClaimPlace = ClaimName | Annotated[list[ClaimName], Field(min_length=1, max_length=16)]
+AcceptedValues = Literal["present"] | Annotated[list[StrictBool | StrictInt | StrictStr], Field(min_length=1)]
+
+
+class ClaimHeaderEntry(Section):
+    """A claim that goes upstream in a header."""
+
+    claim: ClaimPlace = Field(description="its name, or for a member of an object the names that lead to it")
+    header: HeaderName
+
+
+class RequiredClaimEntry(Section):
+    """A claim that tokens must have."""
+
+    claim: ClaimPlace = Field(description="its name, or for a member of an object the names that lead to it")
+    values: AcceptedValues = Field(description="accepted values, or the word present")
+
+
+def _form(value: Any) -> str:
+    return "listed" if isinstance(value, list) else "by name"
+
+
+ClaimHeaders = Annotated[
+    Annotated[dict[ClaimName, HeaderName], Tag("by name")] | Annotated[list[ClaimHeaderEntry], Tag("listed")],
+    Discriminator(_form),
+]
+RequiredClaims = Annotated[
+    Annotated[dict[ClaimName, AcceptedValues], Tag("by name")] | Annotated[list[RequiredClaimEntry], Tag("listed")],
+    Discriminator(_form),
+]
+
+
+class ToldClaim(NamedTuple):
+    """A claim of ``claim_headers``, in whichever form it was written."""
+
+    place: KeyPath
+    claim: ClaimPath
+    header: str
+
+
 class JwtEntry(Section):
     """A JWT plug-in. Its keys come from exactly one of jwk, jwks, remote_keys and trust_envoy_jwt_authn."""
 
@@ -50,17 +100,21 @@ class JwtEntry(Section):
     )
     algorithms: list[str] | None = Field(None, description="those that are accepted; default: what the keys can do")
     issuer: str | None = None
+    issuers: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="in place of issuer: several")
     audiences: list[str] = Field(default_factory=list)
     token_types: Annotated[list[str], Field(min_length=1)] = Field(
-        default=sorted(TOKEN_TYPES), description="accepted `typ`, in any letter case; a token without one counts as jwt"
+        default=sorted(TOKEN_TYPES),
+        description="accepted `typ`, in any letter case, `application/` or not; a token without one counts as jwt",
     )
-    required_claims: dict[
-        str, Literal["present"] | Annotated[list[StrictBool | StrictInt | StrictStr], Field(min_length=1)]
-    ] = Field(default_factory=dict, description="claim: list of accepted values, or the word present")
+    required_claims: RequiredClaims = Field(
+        default_factory=dict, description="claim: accepted values, or the word present; or a list of {claim, values}"
+    )
     scopes: list[Annotated[str, StringConstraints(pattern=r"^[!#-\[\]-~]+$")]] = Field(
         default_factory=list, description="all of them must be in the claim scope or scp"
     )
-    claim_headers: dict[str, HeaderName] = Field(default_factory=dict, description="claim: header sent upstream")
+    claim_headers: ClaimHeaders = Field(
+        default_factory=dict, description="claim: header sent upstream; or a list of {claim, header}"
+    )
     prevent_jti_replay: bool = False
     bypass_empty_token: bool = False
     ignore_expiration_check: bool = False
@@ -70,6 +124,31 @@ class JwtEntry(Section):
     remember: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         REMEMBERED_TOKENS, description="verified tokens kept, about 2 KB each; 0: verify each time"
     )
+
+    def told_claims(self) -> list[ToldClaim]:
+        """``claim_headers`` with every claim as a path."""
+        if isinstance(self.claim_headers, dict):
+            return [
+                ToldClaim(("claim_headers", claim), (claim,), header) for claim, header in self.claim_headers.items()
+            ]
+        return [
+            ToldClaim(("claim_headers", index, "header"), _path(entry.claim), entry.header)
+            for index, entry in enumerate(self.claim_headers)
+        ]
+
+    def demanded_claims(self) -> list[tuple[ClaimPath, tuple[ClaimValue, ...] | None]]:
+        """``required_claims`` with every claim as a path; None where any value will do."""
+        if isinstance(self.required_claims, dict):
+            return [((claim,), _accepted(values)) for claim, values in self.required_claims.items()]
+        return [(_path(entry.claim), _accepted(entry.values)) for entry in self.required_claims]
+
+
+def _accepted(values: Literal["present"] | list[ClaimValue]) -> tuple[ClaimValue, ...] | None:
+    return None if values == "present" else tuple(values)
+
+
+def _path(claim: str | list[str]) -> ClaimPath:
+    return (claim,) if isinstance(claim, str) else tuple(claim)
 
 
 Networks = Annotated[list[IPv4Network | IPv6Network], Field(min_length=1)]

@@ -18,7 +18,7 @@ from extauthz.domain.jwk import (
     read_key,
 )
 from extauthz.domain.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
-from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace
+from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace, token_type
 from extauthz.domain.key_source import MOST_KEYS, KeySource, RemoteKeys
 from extauthz.domain.token_memory import TokenMemory
 
@@ -65,17 +65,21 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtP
         )
         report(("prevent_jti_replay",), message)
         return None
-    told = [name.lower() for name in entry.claim_headers.values()]
-    if len(set(told)) != len(told):
+    told = entry.told_claims()
+    if len({one.header.lower() for one in told}) != len(told):
         report(("claim_headers",), "gives one header to two claims, and the upstream could believe either of them")
         return None
-    for claim, name in entry.claim_headers.items():
-        if name.lower() in NEVER_OVERWRITTEN:
-            report(("claim_headers", claim), f"tells a claim in `{name}`, a header that must not be overwritten")
+    for one in told:
+        if one.header.lower() in NEVER_OVERWRITTEN:
+            report(one.place, f"tells a claim in `{one.header}`, a header that must not be overwritten")
             return None
-    issuer = entry.issuer
-    if source.remote is not None and source.remote.oidc_issuer is not None:
-        issuer = issuer or source.remote.oidc_issuer
+    demanded = entry.demanded_claims()
+    if len({path for path, _ in demanded}) != len(demanded):
+        report(("required_claims",), "names one claim twice; write all of its accepted values into one entry")
+        return None
+    issuers = _issuers(entry, source.remote, report)
+    if issuers is None:
+        return None
     header = entry.parameter_location is TokenPlace.HEADER
     return JwtPlugin(
         id=entry.id,
@@ -84,15 +88,12 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtP
         place=entry.parameter_location,
         parameter=entry.parameter.lower() if header else entry.parameter,
         envoy_payload=entry.trust_envoy_jwt_authn,
-        issuer=issuer,
+        issuers=issuers,
         audiences=frozenset(entry.audiences),
-        token_types=frozenset(kind.lower() for kind in entry.token_types),
-        required_claims={
-            claim: None if accepted == "present" else tuple(accepted)
-            for claim, accepted in entry.required_claims.items()
-        },
+        token_types=frozenset(token_type(kind) for kind in entry.token_types),
+        required_claims=dict(demanded),
         scopes=frozenset(entry.scopes),
-        claim_headers=tuple(ClaimHeader(claim, name.lower()) for claim, name in entry.claim_headers.items()),
+        claim_headers=tuple(ClaimHeader(one.claim, one.header.lower()) for one in told),
         prevent_jti_replay=entry.prevent_jti_replay,
         bypass_empty_token=entry.bypass_empty_token,
         ignore_expiration=entry.ignore_expiration_check,
@@ -101,6 +102,21 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtP
         max_token_bytes=entry.max_token_bytes,
         verified=TokenMemory(entry.remember),
     )
+
+
+def _issuers(entry: JwtEntry, remote: RemoteKeys | None, report: Report) -> frozenset[str] | None:
+    """The accepted issuers: those that are stated, else the one whose discovery document is read, else any."""
+    if entry.issuer is not None and entry.issuers is not None:
+        report(("issuers",), "stands beside `issuer`; write all of them under `issuers`")
+        return None
+    key, stated = ("issuer", [entry.issuer]) if entry.issuer is not None else ("issuers", entry.issuers or [])
+    for issuer in stated:
+        if "{" in issuer:
+            report((key,), f"`{issuer}` is a template, which no token carries; list the issuer of each tenant")
+            return None
+    if not stated and remote is not None and remote.oidc_issuer is not None:
+        stated = [remote.oidc_issuer]
+    return frozenset(stated)
 
 
 def _key_source(entry: JwtEntry, base: Path, report: Report, note: Report) -> tuple[KeySource, frozenset[str]] | None:

@@ -38,10 +38,7 @@ def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
     """What a configuration file tells. ``workers`` is the number of processes that answer checks."""
     identity = {name.lower() for name, fact in file.identity_headers.items() if fact in _IDENTITY}
     claims = {
-        header.lower()
-        for plugin in file.plugins
-        if isinstance(plugin, JwtEntry)
-        for header in plugin.claim_headers.values()
+        told.header.lower() for plugin in file.plugins if isinstance(plugin, JwtEntry) for told in plugin.told_claims()
     }
     stated = [group.auth for group in file.groups] + [api.auth for api in file.apis]
     policies = [auth for by_network in stated for auth in (by_network or {}).values()]

@@ -11,8 +11,18 @@ from extauthz.domain.token_memory import TokenMemory
 SEVEN_DAYS_S: Final = 7 * 24 * 3600
 MAX_TOKEN_BYTES: Final = 16_384
 REMEMBERED_TOKENS: Final = 10_000
-TOKEN_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
-"""Accepted values of ``typ`` in lower case; a token without ``typ`` counts as ``jwt`` (RFC 7519, RFC 9068)."""
+TOKEN_TYPES: Final = frozenset({"jwt", "at+jwt"})
+"""Accepted ``typ``, as ``token_type`` writes it; a token without one counts as ``jwt`` (RFC 7519, RFC 9068)."""
+
+
+def token_type(stated: str) -> str:
+    """A ``typ`` as it is compared: in lower case, and without ``application/`` where that may be left out.
+
+    It may where no other slash stands (RFC 7515, section 4.1.9).
+    """
+    lower = stated.lower()
+    short = lower.removeprefix("application/")
+    return lower if "/" in short else short
 
 
 class TokenPlace(StrEnum):
@@ -23,11 +33,15 @@ class TokenPlace(StrEnum):
     COOKIE = "cookie"
 
 
+ClaimPath = tuple[str, ...]
+"""Where a claim stands: names of members, from the token's claims inwards. Most have one name."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClaimHeader:
     """A claim that goes upstream as a header."""
 
-    claim: str
+    claim: ClaimPath
     header: str
 
 
@@ -48,10 +62,11 @@ class JwtPlugin:
     envoy_payload: str | None = None
     """Trust the claims that Envoy's own jwt_authn filter verified and stored under this key of its metadata
     (``payload_in_metadata``), and read no token at all."""
-    issuer: str | None = None
+    issuers: frozenset[str] = frozenset()
+    """One of them must be the token's ``iss``; empty: any issuer, or none."""
     audiences: frozenset[str] = frozenset()
     token_types: frozenset[str] = TOKEN_TYPES
-    required_claims: Mapping[str, tuple[ClaimValue, ...] | None] = field(default_factory=dict)
+    required_claims: Mapping[ClaimPath, tuple[ClaimValue, ...] | None] = field(default_factory=dict)
     """By claim, the values of which one must be there; None: any value will do, but there must be one."""
     scopes: frozenset[str] = frozenset()
     """All of them must be in the token's ``scope`` or ``scp``."""

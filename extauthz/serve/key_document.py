@@ -34,7 +34,11 @@ def read_discovery(body: bytes, issuer: str) -> str:
     document = _json(body)
     if not isinstance(document, dict):
         raise FetchFailed(FetchResult.MALFORMED, "the discovery document is not a JSON object")
-    if document.get("issuer") != issuer:
+    stated = document.get("issuer")
+    if stated != issuer:
+        if isinstance(stated, str) and "{" in stated:  # of many tenants, as Entra's `common`
+            text = "the discovery document names a template of issuers; use `jwks_uri`, and list them under `issuers`"
+            raise FetchFailed(FetchResult.ISSUER_MISMATCH, text)
         raise FetchFailed(FetchResult.ISSUER_MISMATCH, "the discovery document names another issuer")
     uri = document.get("jwks_uri")
     if not isinstance(uri, str) or len(uri) > 2048:

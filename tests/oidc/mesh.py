@@ -127,7 +127,12 @@ def service_config(issuer: str, **remote: Any) -> dict[str, Any]:
                 "strict",
                 scopes=["orders.read", "orders.write"],
                 token_types=["at+jwt"],
-                required_claims={"tenant": ["acme"], "client_id": "present"},
+                required_claims=[
+                    {"claim": "tenant", "values": ["acme"]},
+                    {"claim": "client_id", "values": "present"},
+                    {"claim": ["realm_access", "roles"], "values": ["buyer", "seller"]},
+                ],
+                claim_headers=[{"claim": ["realm_access", "roles"], "header": "X-Token-Realm-Roles"}],
             ),
             plugin("once", prevent_jti_replay=True),
         ],

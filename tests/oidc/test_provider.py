@@ -49,6 +49,14 @@ def test_scopes_claims_and_types_that_the_plug_in_requires(mesh: Mesh):
     assert mesh.code(mesh.provider.token("orders.read"), "/web/strict") == (403, "A403JT")
 
 
+def test_a_role_inside_an_object_opens_and_goes_upstream_as_keycloak_states_it(mesh: Mesh):
+    forged = [("X-Token-Realm-Roles", "root"), ("x_token_realm_roles", "root")]
+    answer = mesh.call(mesh.provider.token("orders.read orders.write"), "/web/strict", headers=forged)
+    seen = answer.json()["headers"]
+    assert seen["x-token-realm-roles"] == "buyer,auditor"
+    assert "x_token_realm_roles" not in seen
+
+
 def test_a_token_for_another_audience_opens_nothing(mesh: Mesh):
     assert mesh.code(mesh.provider.token(resource="urn:invoices")) == (403, "A403JT")
 

@@ -35,7 +35,9 @@ function useKeys(jwks) {
         }),
       },
     },
-    extraTokenClaims: () => ({ tenant: 'acme', roles: ['admin', 'ops'], level: 7, verified: true }),
+    extraTokenClaims: () => ({
+      tenant: 'acme', roles: ['admin', 'ops'], level: 7, verified: true, realm_access: { roles: ['buyer', 'auditor'] },
+    }),
   });
   state.callback = provider.callback();
 }

@@ -78,23 +78,35 @@ def test_a_header_that_came_twice_is_refused_even_where_both_are_equal():
 @pytest.mark.parametrize(
     ("required", "claims", "passes"),
     [
-        ({"tenant": ("acme", "beta")}, {"tenant": "beta"}, True),
-        ({"tenant": ("acme", "beta")}, {"tenant": "gamma"}, False),
-        ({"tenant": ("acme",)}, {"tenant": ["x", "acme"]}, True),
-        ({"tenant": ("acme",)}, {"tenant": []}, False),
-        ({"tenant": ("acme",)}, {}, False),
-        ({"tenant": ("acme",)}, {"tenant": None}, False),
-        ({"verified": (True,)}, {"verified": True}, True),
-        ({"verified": (True,)}, {"verified": 1}, False),
-        ({"verified": (True,)}, {"verified": "true"}, False),
-        ({"level": (1,)}, {"level": True}, False),
-        ({"level": (1,)}, {"level": 1.0}, False),
-        ({"any": None}, {"any": False}, True),
-        ({"any": None}, {"any": None}, False),
-        ({"any": None}, {}, False),
+        ({("tenant",): ("acme", "beta")}, {"tenant": "beta"}, True),
+        ({("tenant",): ("acme", "beta")}, {"tenant": "gamma"}, False),
+        ({("tenant",): ("acme",)}, {"tenant": ["x", "acme"]}, True),
+        ({("tenant",): ("acme",)}, {"tenant": []}, False),
+        ({("tenant",): ("acme",)}, {}, False),
+        ({("tenant",): ("acme",)}, {"tenant": None}, False),
+        ({("verified",): (True,)}, {"verified": True}, True),
+        ({("verified",): (True,)}, {"verified": 1}, False),
+        ({("verified",): (True,)}, {"verified": "true"}, False),
+        ({("level",): (1,)}, {"level": True}, False),
+        ({("level",): (1,)}, {"level": 1.0}, False),
+        ({("any",): None}, {"any": False}, True),
+        ({("any",): None}, {"any": None}, False),
+        ({("any",): None}, {}, False),
+        ({("realm", "roles"): ("admin",)}, {"realm": {"roles": ["user", "admin"]}}, True),
+        ({("realm", "roles"): ("admin",)}, {"realm": {"roles": ["user"]}}, False),
+        ({("realm", "roles"): ("admin",)}, {"realm.roles": ["admin"]}, False),
+        ({("realm", "roles"): ("admin",)}, {"realm": ["roles"], "roles": ["admin"]}, False),
+        ({("realm", "roles"): ("admin",)}, {"realm": [{"roles": ["admin"]}]}, False),
+        ({("realm", "roles"): ("admin",)}, {"realm": None}, False),
+        ({("realm.roles",): ("admin",)}, {"realm": {"roles": ["admin"]}}, False),
+        ({("realm.roles",): ("admin",)}, {"realm.roles": ["admin"]}, True),
+        ({("https://a.example/tenant",): None}, {"https://a.example/tenant": "x"}, True),
+        ({("a", "b", "c"): (1,)}, {"a": {"b": {"c": 1}}}, True),
     ],
 )
-def test_required_claims_compare_value_and_type(required: dict[str, Any], claims: dict[str, Any], passes: bool):
+def test_required_claims_compare_value_and_type(
+    required: dict[tuple[str, ...], Any], claims: dict[str, Any], passes: bool
+):
     assert why(plugin(required_claims=required), claims) is (None if passes else reason.JWT_INVALID)
 
 
@@ -116,6 +128,30 @@ def test_required_claims_compare_value_and_type(required: dict[str, Any], claims
 )
 def test_every_required_scope_must_be_there(claims: dict[str, Any], passes: bool):
     assert why(plugin(scopes=frozenset({"read", "write"})), claims) is (None if passes else reason.JWT_INVALID)
+
+
+@pytest.mark.parametrize(
+    ("kind", "passes"),
+    [
+        ("application/jwt", True),
+        ("Application/JWT", True),
+        ("application/at+jwt", True),
+        ("application/application/jwt", False),
+        ("application/jwt;part=1/2", False),
+        ("text/jwt", False),
+        ("application/", False),
+        ("application/dpop+jwt", False),
+    ],
+)
+def test_a_type_may_be_written_as_the_media_type_that_it_is(kind: str, passes: bool):
+    """RFC 7515, section 4.1.9."""
+    assert why(plugin(), {}, typ=kind) is (None if passes else reason.JWT_INVALID)
+
+
+@pytest.mark.parametrize(("stated", "passes"), [("https://a/1", True), ("https://a/2", True), ("https://a/3", False)])
+def test_a_token_may_come_from_any_of_several_issuers(stated: str, passes: bool):
+    several = plugin(issuers=frozenset({"https://a/1", "https://a/2"}))
+    assert why(several, {"iss": stated}) is (None if passes else reason.JWT_INVALID)
 
 
 @pytest.mark.parametrize(("kind", "passes"), [("at+jwt", True), ("AT+JWT", True), ("JWT", False), (None, False)])
@@ -149,7 +185,7 @@ def test_an_empty_set_of_keys_opens_nothing():
     ],
 )  # fmt: skip
 def test_a_claim_as_a_header(claim: Any, text: str):
-    mapped = plugin(claim_headers=(ClaimHeader("c", "x-c"),))
+    mapped = plugin(claim_headers=(ClaimHeader(("c",), "x-c"),))
     result = outcome(mapped, request(token({"c": claim})))
     assert isinstance(result, Proof)
     assert result.claim_headers == (("x-c", text),)
@@ -159,12 +195,12 @@ def test_a_claim_as_a_header(claim: Any, text: str):
     "claim", [{"a": 1}, [["a"]], ["a,b"], ["a", ""], [None], "a\nb", "a\r", "\x7f", " a", "a ", "x" * 4097, "€" * 1366]
 )
 def test_a_claim_that_is_no_header_is_refused(claim: Any):
-    assert why(plugin(claim_headers=(ClaimHeader("c", "x-c"),)), {"c": claim}) is reason.JWT_INVALID
+    assert why(plugin(claim_headers=(ClaimHeader(("c",), "x-c"),)), {"c": claim}) is reason.JWT_INVALID
 
 
 @pytest.mark.parametrize("claim", [None, "", []])
 def test_an_absent_claim_gives_no_header(claim: Any):
-    result = outcome(plugin(claim_headers=(ClaimHeader("c", "x-c"),)), request(token({"c": claim})))
+    result = outcome(plugin(claim_headers=(ClaimHeader(("c",), "x-c"),)), request(token({"c": claim})))
     assert isinstance(result, Proof)
     assert result.claim_headers == ()
 
@@ -184,3 +220,10 @@ def test_only_the_letters_of_base64url_make_a_token(spoil: str):
     refused = outcome(plugin(), request("", headers={"authorization": text.encode()}))
     assert isinstance(refused, Refusal)
     assert refused.reason is reason.JWT_MALFORMED
+
+
+def test_a_member_of_an_object_goes_upstream_as_a_header_of_its_own():
+    mapped = plugin(claim_headers=(ClaimHeader(("realm_access", "roles"), "x-roles"), ClaimHeader(("a", "b"), "x-b")))
+    result = outcome(mapped, request(token({"realm_access": {"roles": ["user", "admin"]}, "a": "b"})))
+    assert isinstance(result, Proof)
+    assert result.claim_headers == (("x-roles", "user,admin"),)

@@ -62,6 +62,24 @@ def test_the_configuration_of_these_tests_is_good(tmp_path: Path):
         (JWT | {"jwk": RSA_KEY}, "is a private key"),
         (JWT | {"prevent_jti_replay": True, "ignore_expiration_check": True}, "remembered forever"),
         (JWT | {"required_claims": {"tenant": []}}, "at least 1 item"),
+        (JWT | {"required_claims": [{"claim": [], "values": "present"}]}, "at least 1 item"),
+        (
+            JWT | {"required_claims": [{"claim": "a", "values": "present"}, {"claim": ["a"], "values": [1]}]},
+            "required_claims: names one claim twice",
+        ),
+        (JWT | {"required_claims": [{"claim": "a", "value": [1]}]}, "did you mean `values`?"),
+        (JWT | {"required_claims": [{"claim": ["a", 5], "values": [1]}]}, "claim[1]: must be text"),
+        (JWT | {"required_claims": "a"}, "should be a valid dictionary"),
+        (JWT | {"claim_headers": [{"claim": ["a", "b"], "header": "two words"}]}, "[0].header: String should match"),
+        (JWT | {"claim_headers": {"sub": "two words"}}, "claim_headers.sub: String should match pattern"),
+        (
+            JWT | {"claim_headers": [{"claim": "a", "header": "X-A"}, {"claim": ["a", "b"], "header": "x-a"}]},
+            "gives one header to two claims",
+        ),
+        (JWT | {"claim_headers": [{"claim": ["a", "b"], "header": "Host"}]}, "[0].header: tells a claim in `Host`"),
+        (JWT | {"issuer": "https://a/", "issuers": ["https://b/"]}, "stands beside `issuer`"),
+        (JWT | {"issuers": []}, "at least 1 item"),
+        (JWT | {"issuers": ["https://login.microsoftonline.com/{tenantid}/v2.0"]}, "is a template, which no token"),
         (JWT | {"token_types": []}, "at least 1 item"),
         (JWT | {"scopes": ["two words"]}, "should match pattern"),
     ],
@@ -81,9 +99,40 @@ def test_the_issuer_of_a_discovered_provider_is_required_of_its_tokens(tmp_path:
     discovered = REMOTE | {"remote_keys": {"oidc_issuer": "https://issuer.example.com/t"}}
     jwt = loaded(tmp_path, plugins=[discovered])["a"].jwt
     assert jwt is not None
-    assert jwt.issuer == "https://issuer.example.com/t"
+    assert jwt.issuers == {"https://issuer.example.com/t"}
     assert jwt.key_source.current is None
     assert not any(algorithm.startswith("HS") for algorithm in jwt.algorithms)
+
+
+def test_issuers_that_are_listed_stand_in_for_the_discovered_one(tmp_path: Path):
+    discovered = REMOTE | {"remote_keys": {"oidc_issuer": "https://issuer.example.com/t"}, "issuers": ["https://b/"]}
+    jwt = loaded(tmp_path, plugins=[discovered])["a"].jwt
+    assert jwt is not None
+    assert jwt.issuers == {"https://b/"}
+
+
+def test_a_claim_is_named_alone_or_by_the_members_that_lead_to_it(tmp_path: Path):
+    by_name = JWT | {"claim_headers": {"sub": "X-User"}, "required_claims": {"tenant": ["acme"], "a.b": "present"}}
+    listed = JWT | {
+        "claim_headers": [
+            {"claim": "sub", "header": "X-User"},
+            {"claim": ["realm_access", "roles"], "header": "X-Roles"},
+        ],
+        "required_claims": [
+            {"claim": "tenant", "values": ["acme"]},
+            {"claim": ["realm_access", "roles"], "values": "present"},
+        ],
+        "token_types": ["application/JWT", "at+jwt"],
+    }
+    one = loaded(tmp_path, plugins=[by_name])["a"].jwt
+    other = loaded(tmp_path, plugins=[listed])["a"].jwt
+    assert one is not None
+    assert other is not None
+    assert one.required_claims == {("tenant",): ("acme",), ("a.b",): None}
+    assert other.required_claims == {("tenant",): ("acme",), ("realm_access", "roles"): None}
+    told = [(entry.claim, entry.header) for entry in other.claim_headers]
+    assert told == [(("sub",), "x-user"), (("realm_access", "roles"), "x-roles")]
+    assert other.token_types == {"jwt", "at+jwt"}
 
 
 @pytest.mark.parametrize(

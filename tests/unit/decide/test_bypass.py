@@ -10,7 +10,7 @@ from extauthz.domain.request import Network
 from tests.unit.auth.token_making import bearer, plugin
 from tests.unit.building import JWT, NOW_MS, api, request, signed, snapshot
 
-BYPASS = plugin(bypass_empty_token=True, claim_headers=(ClaimHeader("sub", "x-sub"),))
+BYPASS = plugin(bypass_empty_token=True, claim_headers=(ClaimHeader(("sub",), "x-sub"),))
 SNAPSHOT = snapshot(api(JWT, jwt=BYPASS))
 
 

@@ -57,6 +57,12 @@ def test_a_discovery_document_must_be_the_issuers_own():
         assert raised.value.result is FetchResult.ISSUER_MISMATCH
 
 
+def test_a_discovery_document_of_many_tenants_is_refused_with_the_way_to_name_them():
+    document = {"issuer": "https://login.example.com/{tenantid}/v2.0", "jwks_uri": "https://keys.example.com/k"}
+    with pytest.raises(FetchFailed, match=r"^issuer_mismatch: .*template.*`jwks_uri`.*`issuers`"):
+        read_discovery(json.dumps(document).encode(), "https://login.example.com/common/v2.0")
+
+
 def test_where_the_discovery_document_stands():
     assert discovery_url("https://a.example/t") == "https://a.example/t/.well-known/openid-configuration"
     assert discovery_url("https://a.example/") == "https://a.example/.well-known/openid-configuration"
