@@ -8,6 +8,7 @@ from typing import Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
 
+from extauthz.config.client_names import client_name
 from extauthz.config.problems import KeyPath
 from extauthz.config.schema import ConfigFile, Tls
 from extauthz.config.secrets import SecretUnresolved, read_file
@@ -17,6 +18,7 @@ PLAIN_TEXT: Final = (
     "listen on loopback or unix:, or say `insecure: true` where a mesh or a network policy protects the way"
 )
 
+_CLIENT_NAMES: Final = "URI such as spiffe://cluster.local/ns/gateway/sa/envoy, a DNS name or an IP address"
 WILDCARDS: Final = frozenset({"0.0.0.0", "[::]"})  # noqa: S104  named, not bound
 
 
@@ -75,6 +77,11 @@ def check_listeners(file: ConfigFile, base: Path, report: Callable[[KeyPath, str
             report((*place, "tls"), "needs gRPC's own transport; write `transport: auto`, or `grpcio`")
         if listen.tls.allowed_clients and listen.tls.client_ca is None:
             report((*place, "tls", "allowed_clients"), "needs `client_ca`, or no client has a name that can be trusted")
+        for number, name in enumerate(listen.tls.allowed_clients):
+            try:
+                client_name(name)
+            except ValueError:
+                report((*place, "tls", "allowed_clients", number), f"`{name}` is not a {_CLIENT_NAMES}")
         try:
             CertificateFiles(listen.tls, base)
         except CertificateFault as fault:

@@ -22,7 +22,7 @@ class Tls(Section):
     client_ca: Path | None = Field(None, description="who signs Envoy's certificate; with it, a client must have one")
     allowed_clients: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
         default_factory=list,
-        description="subject alternative names that may ask: spiffe://..., DNS names; empty: all that client_ca signed",
+        description="who may ask, by URI (spiffe://...), DNS name or IP address; empty: all that client_ca signed",
     )
 
 

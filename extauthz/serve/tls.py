@@ -4,17 +4,21 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from cryptography.x509 import GeneralName
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from extauthz.config.client_names import client_name, names_in
 from extauthz.config.listeners import CertificateFault, CertificateFiles
 from extauthz.config.schema import Tls
 
-_SAN: Final = "x509_subject_alternative_name"
+_PEER_CERTIFICATE: Final = "x509_pem_cert"
+_REMEMBERED_CERTIFICATES: Final = 256
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -24,7 +28,7 @@ class Certificates:
     def __init__(self, tls: Tls, base: Path, listener: str) -> None:
         """``base`` is the folder of the configuration file. Raises CertificateFault when they cannot be used."""
         self.listener = listener
-        self.allowed_clients = frozenset(tls.allowed_clients)
+        self.allowed_clients = frozenset(client_name(name) for name in tls.allowed_clients)
         self.failures = 0
         self._tls = tls
         self._base = base
@@ -66,10 +70,16 @@ class Certificates:
         return [_mark(self._base / file) for file in (self._tls.cert, self._tls.key, self._tls.client_ca) if file]
 
 
-def may_ask(context: Any, names: frozenset[str]) -> bool:
-    """Whether the client certificate of a call carries one of the names."""
-    presented = context.auth_context().get(_SAN, ())
-    return any(name.decode("utf-8", "replace") in names for name in presented)
+def may_ask(context: Any, names: frozenset[GeneralName]) -> bool:
+    """Whether the client certificate of a call carries one of the names, as a name of the same kind."""
+    # Not gRPC's list of the names: it does not tell their kinds, and cuts each at a NUL.
+    presented = context.auth_context().get(_PEER_CERTIFICATE)
+    return bool(presented) and not names.isdisjoint(_names_in(presented[0]))
+
+
+@lru_cache(_REMEMBERED_CERTIFICATES)
+def _names_in(pem: bytes) -> frozenset[GeneralName]:
+    return names_in(pem)
 
 
 def _configuration(files: CertificateFiles) -> Any:

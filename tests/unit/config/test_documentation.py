@@ -23,7 +23,7 @@ def test_an_example_loads(number: int, tmp_path: Path):
 
 
 def test_the_page_has_its_examples_and_names_every_setting_of_the_plug_in():
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == PAGE.count("```yaml") > 0
     settings = {*JwtEntry.model_fields, *RemoteKeysEntry.model_fields} - {"id", "type"}
     assert [name for name in sorted(settings) if f"`{name}`" not in PAGE and f"{name}:" not in PAGE] == []
 

@@ -1,6 +1,7 @@
 """TLS to Envoy: who may ask, certificates that change while the service runs, and plain text only where it is safe."""
 
 import datetime
+import ipaddress
 import json
 import subprocess
 import urllib.request
@@ -54,6 +55,10 @@ def client_of(ca: trustme.CA, dns: str | None = None, trusts: trustme.CA | None 
 
 
 def spiffe_client(ca: trustme.CA, name: str) -> grpc.ChannelCredentials:
+    return named_client(ca, x509.UniformResourceIdentifier(name))
+
+
+def named_client(ca: trustme.CA, *names: x509.GeneralName) -> grpc.ChannelCredentials:
     issuer = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
@@ -65,7 +70,7 @@ def spiffe_client(ca: trustme.CA, name: str) -> grpc.ChannelCredentials:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=1))
         .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(name)]), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
         .sign(load_pem_private_key(ca.private_key_pem.bytes(), None), hashes.SHA256())  # type: ignore[arg-type]
     )
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -131,6 +136,30 @@ def test_only_named_clients_may_ask_by_dns_name_or_spiffe_id(config, ca, serve, 
     assert float(counted[0].rpartition(" ")[2]) == 2
 
 
+def test_a_name_of_another_kind_that_spells_an_allowed_one_lets_nobody_in(config, ca, serve, call, tmp_path):
+    allowed = [SPIFFE, "envoy.internal", "192.0.2.7"]
+    config["listen"][0]["tls"] |= {"client_ca": str(tmp_path / "clients.pem"), "allowed_clients": allowed}
+    serve(config)
+    uri, dns, mail = x509.UniformResourceIdentifier, x509.DNSName, x509.RFC822Name
+    for names in (
+        [mail._init_without_validation(SPIFFE)],
+        [dns(SPIFFE)],
+        [uri(SPIFFE + "\0/of/mallory")],
+        [uri("envoy.internal")],
+        [mail._init_without_validation("envoy.internal")],
+        [dns("envoy.internal\0.mallory.example")],
+        [dns("192.0.2.7")],
+        [x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c\x01a"), dns("other.internal")],
+    ):
+        assert status_of(call(address(config), named_client(ca, *names)).check("/open")) == 503, names
+    for names in (
+        [dns("other.internal"), dns("Envoy.Internal")],
+        [x509.IPAddress(ipaddress.ip_address("192.0.2.7"))],
+        [mail("ops@example.com"), uri(SPIFFE)],
+    ):
+        assert status_of(call(address(config), named_client(ca, *names)).check("/open")) == 200, names
+
+
 def test_renewed_certificates_serve_without_a_restart_and_half_a_renewal_harms_nothing(
     config, ca, serve, call, tmp_path
 ):
@@ -194,6 +223,12 @@ def test_plain_text_inside_this_machine_is_fine(where, tmp_path):
         ({"key": "other.key"}, "does not belong"),
         ({"client_ca": "text"}, "holds no certificate"),
         ({"allowed_clients": ["a"]}, "needs `client_ca`"),
+        (
+            {"allowed_clients": ["envoy", "ops@example.com"]},
+            "tls.allowed_clients[1]: `ops@example.com` is not a URI such",
+        ),
+        ({"allowed_clients": ["spiffe:/a"]}, "`spiffe:/a` is not a URI such as spiffe://"),
+        ({"allowed_clients": ["spiffe://é"]}, "is not a URI such as spiffe://"),
     ],
 )
 def test_certificates_that_cannot_serve_are_found_when_the_file_is_checked(config, ca, tmp_path, change, complaint):
