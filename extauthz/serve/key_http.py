@@ -107,16 +107,13 @@ class KeyClient:
             way.network = network = JudgedNetwork(addresses, self._remote.timeout_s)
             try:
                 return await self._ask(target, network)
-            except httpcore.ConnectError as error:
+            except (httpcore.NetworkError, httpcore.ProtocolError) as error:
                 if network.connected is not None or failure is None:
-                    failure = _connect_failure(error, network)
+                    failure = _failure(error, network)
                 addresses = [address for address in network.addresses if address != network.connected]
                 if network.connected is None or not addresses:
                     raise failure from None
-                # Connected, but no TLS: a machine in between perhaps, and another address is better.
-            except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-                text = f"{type(error).__name__} at {network.connected}"
-                raise FetchFailed(FetchResult.UNREACHABLE, text) from None
+                # Connected, but no answer: a machine in between perhaps, and another address is better.
 
     async def _addresses(self, target: httpx.URL) -> list[str]:
         port = target.port or (443 if target.scheme == "https" else 80)
@@ -194,13 +191,17 @@ async def _resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _connect_failure(error: httpcore.ConnectError, network: JudgedNetwork) -> FetchFailed:
+def _failure(error: Exception, network: JudgedNetwork) -> FetchFailed:
     if network.connected is None:
         return FetchFailed(FetchResult.UNREACHABLE, f"cannot connect to {_listed(network)}")
     if isinstance(error, HandshakeFailed):
         text = f"the certificate or the handshake of {network.connected} is not acceptable"
         return FetchFailed(FetchResult.TLS_FAILED, text)
-    return FetchFailed(FetchResult.UNREACHABLE, f"{network.connected} ends the TLS handshake, or leaves it hanging")
+    if isinstance(error, httpcore.ConnectError):
+        text = f"{network.connected} ends the TLS handshake, or leaves it hanging"
+    else:
+        text = f"{network.connected} breaks off, or does not speak HTTP ({type(error).__name__})"
+    return FetchFailed(FetchResult.UNREACHABLE, text)
 
 
 def _listed(network: JudgedNetwork) -> str:

@@ -194,29 +194,49 @@ def test_the_addresses_that_were_tried_are_named_when_none_answers(server: KeySe
         asyncio.run(KeyClient(short, Names(["127.0.0.1"])).get(url))
 
 
+@contextmanager
+def answering(address: str, port: int, answer: bytes | None) -> Iterator[None]:
+    """A machine that takes one connection and answers with these bytes, or not at all."""
+    with socket.socket() as listening:
+        listening.bind((address, port))
+        listening.listen()
+
+        def answer_one() -> None:
+            accepted, _ = listening.accept()
+            with accepted:
+                if answer is None:
+                    time.sleep(2)
+                else:
+                    accepted.sendall(answer)
+
+        thread = threading.Thread(target=answer_one)
+        thread.start()
+        yield
+        thread.join()
+
+
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\n", None], ids=["hangs up", "plain text", "is silent"])
 def test_an_address_that_speaks_no_tls_is_not_the_last_word(answer: bytes | None, tmp_path: Path):
     ours = Authority("ours", tmp_path)
     trusting = replace(LOOPBACK, ca_file=ours.file, allow_http=False, timeout_s=3)
-    with KeyServer(ours.server_context("localhost")).running() as server, socket.socket() as other:
+    names = Names(["127.0.0.2", "127.0.0.1"])
+    with KeyServer(ours.server_context("localhost")).running() as server, answering("127.0.0.2", server.port, answer):
         server.replies["/keys"] = (200, {}, b"{}")
-        other.bind(("127.0.0.2", server.port))
-        other.listen()
-
-        def answering() -> None:
-            accepted, _ = other.accept()
-            if answer is None:
-                time.sleep(2)
-            else:
-                accepted.sendall(answer)
-            accepted.close()
-
-        thread = threading.Thread(target=answering)
-        thread.start()
-        names = Names(["127.0.0.2", "127.0.0.1"])
         fetched = asyncio.run(KeyClient(trusting, names).get(f"https://localhost:{server.port}/keys"))
-        thread.join()
     assert fetched.address == "127.0.0.1"
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
+def test_an_address_that_breaks_off_is_not_the_last_word_unless_it_is_the_last(answer: bytes, server: KeyServer):
+    url = f"http://several.invalid:{server.port}/keys"
+    with answering("127.0.0.2", server.port, answer):
+        fetched = asyncio.run(KeyClient(LOOPBACK, Names(["127.0.0.2", "127.0.0.1"])).get(url))
+    assert fetched.address == "127.0.0.1"
+    with (
+        answering("127.0.0.2", server.port, answer),
+        pytest.raises(FetchFailed, match=r"^unreachable: 127\.0\.0\.2 breaks off, or does not speak HTTP"),
+    ):
+        asyncio.run(KeyClient(LOOPBACK, Names(["127.0.0.2"])).get(url))
 
 
 def test_a_key_set_is_asked_for_by_its_own_media_type(server: KeyServer):
