@@ -36,7 +36,9 @@ class WrongAnswer(Exception):
 
 def make_servicer(snapshot: Snapshot) -> Servicer:
     """A servicer as the service has it, with metrics, without a decision log."""
-    return Servicer(snapshot, MemoryReplayStore(_REPLAY_CAPACITY), Observers(CheckMetrics(), NullDecisionLog()))
+    return Servicer(
+        snapshot, MemoryReplayStore(_REPLAY_CAPACITY, share=1), Observers(CheckMetrics(), NullDecisionLog())
+    )
 
 
 def answer_of(servicer: Servicer, payload: bytes, method: str) -> bytes:

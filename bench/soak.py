@@ -45,6 +45,7 @@ def _configuration(port: int, transport: str) -> dict[str, Any]:
         "listen": [{"address": f"127.0.0.1:{port}"}], "operations": f"127.0.0.1:{port + 1}",
         "transport": transport, "drain": 0,
         "decision_log": {"destination": {"file": "decisions.jsonl"}},
+        "replay": {"longest_window": 60, "share": 1},
         "groups": [{"id": "g", "domains": ["*"]}],
         "apis": [api("open", "none"), api("coded", "appcode"), api("signed", "digest")],
         "apps": [{"id": "app", "keys": [{"app_key": _KEY, "app_secret": _SECRET}], "app_codes": [_CODE]}],

@@ -67,7 +67,7 @@ class World:
             "transport": transport,
             "drain": 0,
             "decision_log": {"destination": {"file": decision_log} if decision_log else "none"},
-            **({"replay": {"scope": "per_worker"}} if workers > 1 else {}),
+            "replay": {"share": 1, "scope": "per_worker" if workers > 1 else "service"},
             "groups": [{"id": "bench", "domains": [HOST]}],
             "plugins": [
                 {"id": "login", "type": "jwt", "claim_headers": {"sub": "X-Token-Sub"},

@@ -70,7 +70,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     names = signed_names(headers.get("x-ca-signature-headers", b""))
     if names is None:
         return Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", "a name in it is none, or it is too long")
-    refusal = _time_refusal(request, api, names, now_ms) or _body_refusal(request)
+    refusal = _time_refusal(request, api, snapshot, names, now_ms) or _body_refusal(request)
     if refusal:
         return refusal
 
@@ -91,7 +91,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     refusal = _content_md5_refusal(request)
     if refusal:
         return refusal
-    uses = _uses(request, api, app_key, signature, names, now_ms)
+    uses = _uses(request, api, snapshot, pair, signature, names, now_ms)
     return Proof(AuthMethod.DIGEST, pair.app, "", uses, reading, warning)
 
 
@@ -112,7 +112,9 @@ def _signs(pair: KeyPair, algorithm: str, signature: bytes, string_to_sign: byte
     return hmac.compare_digest(b64encode(sign_with(pair.secret, algorithm, string_to_sign)), signature)
 
 
-def _time_refusal(request: Request, api: Api, names: Sequence[SignedName], now_ms: int) -> Refusal | None:
+def _time_refusal(
+    request: Request, api: Api, snapshot: Snapshot, names: Sequence[SignedName], now_ms: int
+) -> Refusal | None:
     """What is wrong with timestamp and nonce before any key is looked at."""
     rules = api.digest
     timestamp = request.headers.get("x-ca-timestamp", b"").strip()
@@ -120,7 +122,7 @@ def _time_refusal(request: Request, api: Api, names: Sequence[SignedName], now_m
         if not timestamp.isdigit() or len(timestamp) > _MAX_TIMESTAMP_DIGITS:
             return Refusal(reason.TIMESTAMP_INVALID)
         skew_ms = now_ms - int(timestamp)
-        if abs(skew_ms) > rules.window_ms:
+        if abs(skew_ms) > snapshot.horizon.window_ms(rules.window_ms, int(timestamp)):
             return Refusal(reason.TIMESTAMP_EXPIRED, detail=f"our clock is {skew_ms} ms ahead of the timestamp")
     elif rules.require_timestamp:
         return Refusal(reason.TIMESTAMP_REQUIRED)
@@ -163,17 +165,23 @@ def _content_md5_refusal(request: Request) -> Refusal | None:
 
 
 def _uses(
-    request: Request, api: Api, app_key: bytes, signature: bytes, names: Sequence[SignedName], now_ms: int
+    request: Request,
+    api: Api,
+    snapshot: Snapshot,
+    pair: KeyPair,
+    signature: bytes,
+    names: Sequence[SignedName],
+    now_ms: int,
 ) -> tuple[OneTimeUse, ...]:
-    """The nonce to record: kept for as long as a request with its timestamp could still be accepted."""
+    """The nonce to record: kept for as long as a request with its timestamp could still be accepted, by any API."""
     nonce = request.headers.get("x-ca-nonce", b"").strip()
     if not nonce:
         return ()
     timestamp = request.headers.get("x-ca-timestamp", b"").strip()
-    window_ms = api.digest.window_ms
+    kept_ms = snapshot.horizon.kept_ms
     if timestamp and any(name.lower == "x-ca-timestamp" for name in names):
-        expires_ms = int(timestamp) + window_ms
+        expires_ms = int(timestamp) + kept_ms
     else:
         # Nobody signed the time, so a replay could state any: keep the nonce as long as the longest timestamp lives.
-        expires_ms = now_ms + 2 * window_ms
-    return (nonce_use(request, app_key, api.id, nonce, signature, expires_ms),)
+        expires_ms = now_ms + 2 * kept_ms
+    return (nonce_use(request, pair.app_key.encode(), pair.app.id, api.id, nonce, signature, expires_ms),)

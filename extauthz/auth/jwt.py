@@ -5,6 +5,7 @@ comparison of times. What a token says about its key beyond ``kid`` (``jku``, ``
 """
 
 import hashlib
+import json
 import math
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Proof, Refusal
 from extauthz.domain.jwk import KeySet, VerificationKey
-from extauthz.domain.jwt import JwtPlugin, TokenPlace, token_type
+from extauthz.domain.jwt import MAX_CLOCK_SKEW_S, JwtPlugin, TokenPlace, token_type
 from extauthz.domain.one_time import token_use
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
@@ -66,16 +67,23 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
             return outcome
         verified = outcome
         plugin.verified.remember(token_hash, verified, now_s)
-    return _proof(request, plugin, verified, token, now_ms) if verified.jti else verified.proof
+    if not verified.jti:
+        return verified.proof
+    return _proof(request, plugin, verified, token, token.rpartition(b".")[0], now_ms)
 
 
-def _proof(request: Request, plugin: JwtPlugin, verified: VerifiedToken, token: bytes, now_ms: int) -> Proof:
-    """The proof of a token that may pass once: its jti is remembered for as long as the token could be accepted."""
+def _proof(
+    request: Request, plugin: JwtPlugin, verified: VerifiedToken, token: bytes, signed: bytes, now_ms: int
+) -> Proof:
+    """The proof of a token that may pass once: its jti is remembered for as long as the token could be accepted.
+
+    That is by the widest clock skew that there can be: a reload may widen the plug-in's.
+    """
     if plugin.ignore_expiration:  # such a token never ends: remember it as long as the longest ordinary one
         until_ms = now_ms + (plugin.max_lifetime_s + plugin.clock_skew_s) * 1000
     else:
-        until_ms = math.ceil(verified.until_s) * 1000
-    use = token_use(request, plugin.id, verified.jti, token, until_ms)
+        until_ms = (math.ceil(verified.until_s) - plugin.clock_skew_s + MAX_CLOCK_SKEW_S) * 1000
+    use = token_use(request, plugin.id, verified.jti, token, signed, until_ms)
     return verified.proof._replace(uses=(use,))
 
 
@@ -89,7 +97,8 @@ def _from_envoy(request: Request, plugin: JwtPlugin, key: str, now_ms: int) -> P
         return verified
     if not verified.jti:
         return verified.proof
-    return _proof(request, plugin, verified, verified.jti.encode("utf-8", "surrogatepass"), now_ms)
+    signed = json.dumps(claims, sort_keys=True, default=str).encode()
+    return _proof(request, plugin, verified, verified.jti.encode("utf-8", "surrogatepass"), signed, now_ms)
 
 
 def _verify(token: bytes, plugin: JwtPlugin, key_set: KeySet, now_s: int) -> VerifiedToken | Refusal:

@@ -111,7 +111,7 @@ class _Builder:
         for position, grant in enumerate(self._file.grants):
             self._add_grant(self._position("grants", position), grant)
         self._check_errors(self._file.errors)
-        check_shared_store(self._file, self._base, self._report)
+        check_shared_store(self._file, self._base, self._report, self._position)
         check_listeners(self._file, self._base, self._report)
         check_records(self._file, self._base, self._report)
         self._check_identity_headers()
@@ -124,6 +124,7 @@ class _Builder:
                 errors=_error_settings(self._file.errors),
                 identity_headers=tuple((name.lower(), fact) for name, fact in self._file.identity_headers.items()),
                 port_networks=dict(self._file.port_networks),
+                longest_window_ms=int(self._file.replay.longest_window.total_seconds() * 1000),
                 trust_external_address=self._file.client_address.source != "peer",
                 reads_envoy_claims=any(
                     api.jwt is not None and api.jwt.envoy_payload is not None for api in self._apis.values()

@@ -10,6 +10,7 @@ from extauthz.config.names import HeaderName, Id, Section
 from extauthz.config.problems import KeyPath
 from extauthz.config.secrets import FromFile
 from extauthz.domain.jwt import (
+    MAX_CLOCK_SKEW_S,
     MAX_TOKEN_BYTES,
     REMEMBERED_TOKENS,
     SEVEN_DAYS_S,
@@ -118,7 +119,7 @@ class JwtEntry(Section):
     prevent_jti_replay: bool = False
     bypass_empty_token: bool = False
     ignore_expiration_check: bool = False
-    clock_skew: Annotated[int, Field(ge=0, le=600)] = Field(60, description="seconds")
+    clock_skew: Annotated[int, Field(ge=0, le=MAX_CLOCK_SKEW_S)] = Field(60, description="seconds")
     max_lifetime: Annotated[int, Field(gt=0)] = Field(SEVEN_DAYS_S, description="seconds; vendor: 7 days")
     max_token_bytes: Annotated[int, Field(ge=64, le=65_536)] = MAX_TOKEN_BYTES
     remember: Annotated[int, Field(ge=0, le=1_000_000)] = Field(

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -10,6 +10,7 @@ from extauthz.config.names import Address, Algorithm, AppKey, Domain, HeaderName
 from extauthz.config.plugin_schema import Plugin
 from extauthz.config.secrets import FromFile, Secret
 from extauthz.domain.api import AppCodeMode, AuthMethod, ReplayOutage, Strictness
+from extauthz.domain.horizon import VENDORS_WINDOW_MS
 from extauthz.domain.request import Network, Stage
 from extauthz.domain.settings import Generation, IdentityFact, Reveal
 
@@ -80,18 +81,39 @@ class Redis(Section):
     cluster_nodes: list[Node] = Field(
         default_factory=list, description="host:port of further nodes, asked while the URL's is away"
     )
+    capacity: Annotated[int, Field(ge=1)] = Field(
+        4_000_000,
+        description="values that its `maxmemory` has room for, about 450 bytes each; `replay.share` is taken of it",
+    )
     wait_replicas: Annotated[int, Field(ge=0, le=16)] = Field(
         0, description="replicas that must have a value before it counts as recorded (WAIT); not with `cluster`"
     )
 
 
+Window = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=1))]
+VENDORS_WINDOW: Final = timedelta(milliseconds=VENDORS_WINDOW_MS)
+
+
 class Replay(Section):
     """Where nonces and jtis are remembered."""
 
-    capacity: Annotated[int, Field(ge=1)] = Field(1_000_000, description="live values; when full, checks get 503")
+    capacity: Annotated[int, Field(ge=1)] = Field(
+        1_000_000, description="live nonces in the memory of a process; when full, checks get 503"
+    )
+    jti_capacity: Annotated[int, Field(ge=1)] = Field(1_000_000, description="live jtis, which have room of their own")
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="of that room one app (of jtis: one plug-in) gets at most; 1: all, where there is one app"
+    )
+    longest_window: Window = Field(
+        VENDORS_WINDOW,
+        description="nonces are kept as if some API had this `digest.window`; beside `redis` no window may be longer",
+    )
+    refuse_signed_before_start: bool = Field(
+        False, description="nonces in memory end with the process: refuse timestamps from before its start"
+    )
     redis: Redis | None = Field(None, description="the shared store; without it, the memory of each process")
     scope: Literal["service", "per_worker"] = Field(
-        "service", description="per_worker: with several workers and no shared store, a nonce passes once in each"
+        "service", description="per_worker: no shared store, and a nonce may pass once in each worker and replica"
     )
 
 
@@ -162,8 +184,8 @@ class Digest(Section):
     """How an API reads signed requests."""
 
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(default=["HmacSHA256"])
-    window: Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=1))] = Field(
-        timedelta(minutes=15), description="allowed clock difference, both ways: seconds or ISO 8601 (PT15M)"
+    window: Window = Field(
+        VENDORS_WINDOW, description="allowed clock difference, both ways: seconds or ISO 8601 (PT15M)"
     )
     require_timestamp: bool = False
     require_nonce: bool = False

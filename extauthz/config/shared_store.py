@@ -8,20 +8,28 @@ from urllib.parse import urlsplit
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 
 from extauthz.config.problems import KeyPath
-from extauthz.config.schema import ConfigFile, Redis
+from extauthz.config.schema import ConfigFile, Digest, Redis
 from extauthz.config.secrets import SecretUnresolved, resolve
 
 _REDIS: Final = ("replay", "redis")
 _URL: Final = (*_REDIS, "url")
 
 
-def check_shared_store(file: ConfigFile, base: Path, report: Callable[[KeyPath, str], None]) -> None:
-    """Report what is wrong with `replay`. ``base`` is the folder of the configuration file."""
+def check_shared_store(
+    file: ConfigFile, base: Path, report: Callable[[KeyPath, str], None], position: Callable[[str, int], int]
+) -> None:
+    """Report what is wrong with `replay`.
+
+    ``base`` is the folder of the configuration file, ``position`` leads from an entry in ``file`` to its place there.
+    """
     section = file.replay.redis
     if section is None:
         return
     if file.replay.scope == "per_worker":
         report(("replay", "scope"), "per_worker and a shared store exclude each other; drop one of them")
+    if file.replay.refuse_signed_before_start:
+        report(("replay", "refuse_signed_before_start"), "is for nonces in memory; a shared store outlives the process")
+    _check_windows(file, report, position)
     _check_shape(section, report)
     if section.sentinel is not None and section.sentinel.password is not None:
         try:
@@ -36,6 +44,24 @@ def check_shared_store(file: ConfigFile, base: Path, report: Callable[[KeyPath, 
     fault = _fault(url, section)
     if fault:
         report(_URL, fault)
+
+
+def _check_windows(
+    file: ConfigFile, report: Callable[[KeyPath, str], None], position: Callable[[str, int], int]
+) -> None:
+    """Replicas take up a new window one after the other; until all have, one must not outlive another's nonces."""
+    longest = file.replay.longest_window
+    stated: list[tuple[KeyPath, Digest]] = [(("digest",), file.digest)]
+    for index, api in enumerate(file.apis):
+        if "window" in api.digest.model_fields_set:
+            stated.append((("apis", position("apis", index), "digest"), api.digest))
+    for place, section in stated:
+        if section.window > longest:
+            report(
+                (*place, "window"),
+                f"is longer than `replay.longest_window` ({longest.total_seconds():.0f} s), for which replicas keep "
+                "nonces in the shared store; raise that first, on every replica",
+            )
 
 
 def _check_shape(section: Redis, report: Callable[[KeyPath, str], None]) -> None:

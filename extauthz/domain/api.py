@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from extauthz.domain.app import HMAC_SHA256
+from extauthz.domain.horizon import VENDORS_WINDOW_MS
 from extauthz.domain.ip import IpControl
 from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.request import Network, Stage
@@ -69,7 +70,7 @@ class DigestRules:
     """How strictly an API reads the digest scheme. The defaults are the vendor's."""
 
     algorithms: frozenset[str] = frozenset({HMAC_SHA256})
-    window_ms: int = 900_000
+    window_ms: int = VENDORS_WINDOW_MS
     """How far a timestamp may lie from our clock, in either direction, in milliseconds."""
     require_timestamp: bool = False
     require_nonce: bool = False

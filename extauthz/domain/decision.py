@@ -1,5 +1,6 @@
 """What a check can end in: an allow or a deny, nothing between."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from extauthz.domain.api import Api
@@ -18,6 +19,13 @@ class Refusal(NamedTuple):
     """What the operator is told in the decision log. Never a credential."""
 
 
+class OneTimeKind(StrEnum):
+    """What may be used once. Each kind has room of its own in the replay store."""
+
+    NONCE = "nonce"
+    JTI = "jti"
+
+
 class OneTimeUse(NamedTuple):
     """A nonce or jti that a proof brought, to be recorded before the request may pass."""
 
@@ -28,6 +36,12 @@ class OneTimeUse(NamedTuple):
     """Equal only when Envoy asks again about the same HTTP stream with the same proof; empty: never equal."""
     used: Reason
     """The reason to give when the value was used before."""
+    proof: bytes = b""
+    """A second key for the same value: a hash of what was signed, whichever API or plug-in it is taken for. A key that
+    holds a configured id is worth nothing once that id has changed. Empty: there is none."""
+    holder: str = ""
+    """Whose share of the store it takes: the app's id, or the plug-in's. Empty: nobody's."""
+    kind: OneTimeKind = OneTimeKind.NONCE
 
 
 class Proof(NamedTuple):

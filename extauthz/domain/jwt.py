@@ -9,6 +9,8 @@ from extauthz.domain.key_source import KeySource
 from extauthz.domain.token_memory import TokenMemory
 
 SEVEN_DAYS_S: Final = 7 * 24 * 3600
+MAX_CLOCK_SKEW_S: Final = 600
+"""The widest that ``clock_skew`` may be. Used jtis are kept for it, so that widening it revives none."""
 MAX_TOKEN_BYTES: Final = 16_384
 REMEMBERED_TOKENS: Final = 10_000
 TOKEN_TYPES: Final = frozenset({"jwt", "at+jwt"})

@@ -387,6 +387,14 @@ REPLAY_STORE_FULL = _reason(
     "The nonce store holds as many entries as `replay.capacity` allows; it refuses rather than forgets.",
     failure=True,
 )
+REPLAY_SHARE_FULL = _reason(
+    "replay_share_full",
+    ("X503BZ", 503, "Service Unavailable"),
+    (503, "Service Unavailable"),
+    GrpcStatus.UNAVAILABLE,
+    "This app holds its `replay.share` of the nonce store (for jtis: this plug-in); all others are served.",
+    failure=True,
+)
 REPLAY_STORE_UNAVAILABLE = _reason(
     "replay_store_unavailable",
     ("X503BZ", 503, "Service Unavailable"),

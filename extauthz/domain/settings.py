@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from extauthz.domain.horizon import VENDORS_WINDOW_MS
 from extauthz.domain.reason import Answer, Reason
 from extauthz.domain.request import Network
 
@@ -78,6 +79,8 @@ class Settings:
     trust_external_address: bool = False
     """Whether ``x-envoy-external-address`` is the client address. Sound only where Envoy's listener sets
     ``use_remote_address: true``; otherwise clients can forge it."""
+    longest_window_ms: int = VENDORS_WINDOW_MS
+    """Nonces are kept as if some API had a window of this length, in milliseconds."""
     reads_envoy_claims: bool = False
     """Whether some API trusts the result of Envoy's jwt_authn filter; if none does, nobody pays for reading it."""
 

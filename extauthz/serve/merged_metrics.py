@@ -15,6 +15,7 @@ SUMMED_GAUGES: Final = frozenset(
         "extauthz_decision_log_waiting",
         "extauthz_replay_entries",
         "extauthz_replay_capacity",
+        "extauthz_replay_holder_entries",
         "extauthz_snapshot_info",  # how many workers serve a revision
         "process_resident_memory_bytes",
         "process_virtual_memory_bytes",

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain.decision import OneTimeUse
 from extauthz.serve.redis_client import RedisAddress, make_client
+from extauthz.serve.redis_shares import Shares, ask
 
 REST_S: Final = 0.2
 """After a failure checks are answered at once, instead of one time-out each. So often it is tried whether Redis is
@@ -40,7 +41,13 @@ class RedisReplayStore:
     """
 
     def __init__(
-        self, address: RedisAddress, timeout_s: float, connections: int, prefix: str, wait_replicas: int = 0
+        self,
+        address: RedisAddress,
+        timeout_s: float,
+        connections: int,
+        prefix: str,
+        wait_replicas: int = 0,
+        shares: Shares | None = None,
     ) -> None:
         """Nothing is connected yet. A value counts as recorded when ``wait_replicas`` replicas have it too.
 
@@ -51,6 +58,7 @@ class RedisReplayStore:
         self.seconds = 0.0
         self.round_trips = 0
         self.up = True
+        self.shares = Shares({}) if shares is None else shares
         self._timeout_s = timeout_s
         self._prefix = prefix.encode()
         self._connections = connections
@@ -86,6 +94,9 @@ class RedisReplayStore:
         await self._client.close()
 
     async def _record(self, use: OneTimeUse, now_ms: int) -> Outcome:
+        if not self.shares.admits(use, now_ms):
+            self.outcomes[Outcome.SHARE_FULL] += 1
+            return Outcome.SHARE_FULL
         loop = asyncio.get_running_loop()
         asked = _Asked(use, now_ms, loop.create_future())
         self._waiting.append(asked)
@@ -111,12 +122,9 @@ class RedisReplayStore:
         try:
             async with asyncio.timeout(self._timeout_s):
                 replies = await self._ask(batch)
-            outcomes = [
-                _outcome(asked, stored, found)
-                for asked, stored, found in zip(batch, replies[::2], replies[1::2], strict=True)
-            ]
+            outcomes = [_outcome(asked, answers) for asked, answers in zip(batch, replies, strict=True)]
         except Exception as error:  # not all that the client raises is a RedisError
-            self._failed(error, {self._key(asked.use) for asked in batch})
+            self._failed(error, {key for asked in batch for key in self._keys(asked.use)})
             outcomes = [Outcome.UNAVAILABLE] * len(batch)
         except BaseException:
             outcomes = [Outcome.UNAVAILABLE] * len(batch)
@@ -126,20 +134,29 @@ class RedisReplayStore:
         finally:
             self._under_way -= 1
             for asked, outcome in zip(batch, outcomes, strict=True):
+                if outcome is Outcome.FIRST:
+                    self.shares.recorded(asked.use, asked.now_ms)
                 if not asked.outcome.done():
                     self.outcomes[outcome] += 1
                     asked.outcome.set_result(outcome)
             self._send_waiting()
 
-    async def _ask(self, batch: list[_Asked]) -> list[Any]:
-        """For each value whether it was stored now, and what is stored: SET NX and GET, all in one round trip."""
+    async def _ask(self, batch: list[_Asked]) -> list[list[Any]]:
+        """For each key of each value whether it was stored now, and what is stored, all in one round trip."""
         async with self._client.pipeline(transaction=False) as pipe:
             for use, now_ms, _ in batch:
-                key = self._key(use)
                 value = b"%d:%s" % (now_ms, use.fingerprint.hex().encode())
-                pipe.set(key, value, nx=True, px=max(0, use.expires_ms - now_ms) + CLOCKS_MS)
-                pipe.get(key)
-            return await self._execute(pipe)
+                for key in self._keys(use):
+                    pipe.set(key, value, nx=True, px=max(0, use.expires_ms - now_ms) + CLOCKS_MS)
+                    pipe.get(key)
+            latest_ms = max(asked.now_ms for asked in batch)
+            due = self.shares.due((asked.use for asked in batch), latest_ms)
+            takers = [ask(pipe, self._prefix, tally, latest_ms) for tally in due]
+            replies = iter(await self._execute(pipe))
+        answers = [[next(replies) for _ in range(2 * len(self._keys(asked.use)))] for asked in batch]
+        for take in takers:
+            take([next(replies) for _ in range(3)])
+        return answers
 
     async def _execute(self, pipe: Any) -> list[Any]:
         """The replies, once enough replicas have what was written. Raises TooFewReplicas."""
@@ -153,16 +170,16 @@ class RedisReplayStore:
             raise TooFewReplicas
         return replies
 
-    def _key(self, use: OneTimeUse) -> bytes:
-        return self._prefix + use.key.hex().encode()
+    def _keys(self, use: OneTimeUse) -> list[bytes]:
+        return [self._prefix + key.hex().encode() for key in (use.key, use.proof) if key]
 
-    def _answered(self, seconds: float, batch: list[_Asked], outcomes: list[Outcome], replies: list[Any]) -> None:
+    def _answered(self, seconds: float, batch: list[_Asked], outcomes: list[Outcome], replies: list[list[Any]]) -> None:
         self.round_trips += 1
         self.seconds += seconds
-        fault = next((reply for reply in replies if isinstance(reply, Exception)), None)
+        fault = next((reply for answers in replies for reply in answers if isinstance(reply, Exception)), None)
         if fault is not None:  # full, read-only, no permission, one node of many: alive, but of no use
-            unavailable = zip(batch, outcomes, strict=True)
-            self._failed(fault, {self._key(asked.use) for asked, was in unavailable if was is Outcome.UNAVAILABLE})
+            unavailable = [asked for asked, was in zip(batch, outcomes, strict=True) if was is Outcome.UNAVAILABLE]
+            self._failed(fault, {key for asked in unavailable for key in self._keys(asked.use)})
 
     # What happens once it has failed.
 
@@ -206,8 +223,15 @@ class TooFewReplicas(RedisError):
     """Fewer replicas than wanted have what was written: a fail-over could lose it."""
 
 
-def _outcome(asked: _Asked, stored: Any, found: Any) -> Outcome:
-    """What one value's two replies mean."""
+def _outcome(asked: _Asked, answers: list[Any]) -> Outcome:
+    """What the replies for one value mean: it is new only where each of its keys is."""
+    outcomes = {_outcome_of_key(asked, *pair) for pair in zip(answers[::2], answers[1::2], strict=True)}
+    return next(
+        one for one in (Outcome.UNAVAILABLE, Outcome.USED, Outcome.ASKED_AGAIN, Outcome.FIRST) if one in outcomes
+    )
+
+
+def _outcome_of_key(asked: _Asked, stored: Any, found: Any) -> Outcome:
     if isinstance(stored, Exception):
         return Outcome.UNAVAILABLE
     if stored:

@@ -1,8 +1,8 @@
 """The replay store that a configuration asks for, with its metrics and its end."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
@@ -11,8 +11,12 @@ from extauthz.config import ServiceConfig
 from extauthz.config.schema import Redis
 from extauthz.config.secrets import resolve
 from extauthz.decide.replay import MemoryReplayStore, ReplayStore
+from extauthz.domain.decision import OneTimeKind
 from extauthz.serve.redis_client import RedisAddress
+from extauthz.serve.redis_shares import Shares
 from extauthz.serve.redis_store import RedisReplayStore
+
+_SHOWN_HOLDERS: Final = 5
 
 
 class OpenStore(NamedTuple):
@@ -29,7 +33,7 @@ def open_store(config: ServiceConfig) -> OpenStore:
     """Redis where the configuration names one, else the memory of this process. Connects to nothing yet."""
     section = config.file.replay
     if section.redis is None:
-        memory = MemoryReplayStore(section.capacity)
+        memory = MemoryReplayStore(section.capacity, section.jti_capacity, section.share)
         return OpenStore(memory, MemoryStoreMetrics(memory), _nothing, _nothing)
     shared = RedisReplayStore(
         _address(section.redis, config.path.parent),
@@ -37,6 +41,7 @@ def open_store(config: ServiceConfig) -> OpenStore:
         section.redis.connections,
         section.redis.prefix,
         section.redis.wait_replicas,
+        Shares(dict.fromkeys(OneTimeKind, section.redis.capacity * section.share)) if section.share < 1 else None,
     )
     return OpenStore(shared, RedisStoreMetrics(shared), shared.start, shared.close)
 
@@ -64,15 +69,38 @@ async def _nothing() -> None:
 
 
 class MemoryStoreMetrics(Collector):
-    """How full the store is."""
+    """How full the store is, and by whom."""
 
     def __init__(self, store: MemoryReplayStore) -> None:
         self._store = store
 
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
-        yield GaugeMetricFamily("extauthz_replay_entries", "Nonces and jtis remembered.", value=len(self._store))
-        yield GaugeMetricFamily("extauthz_replay_capacity", "How many fit.", value=self._store.capacity)
+        rooms = {OneTimeKind.NONCE: self._store.nonces, OneTimeKind.JTI: self._store.jtis}
+        entries = GaugeMetricFamily("extauthz_replay_entries", "Nonces and jtis remembered.", labels=["kind"])
+        capacity = GaugeMetricFamily("extauthz_replay_capacity", "How many fit.", labels=["kind"])
+        holders = GaugeMetricFamily(
+            "extauthz_replay_holder_entries", "Values of those who hold most.", labels=["kind", "holder"]
+        )
+        for kind, room in rooms.items():
+            entries.add_metric([kind], len(room))
+            capacity.add_metric([kind], room.capacity)
+            for holder, held in room.largest_holders(_SHOWN_HOLDERS):
+                holders.add_metric([kind, holder], held)
+        yield from (entries, capacity, holders)
+        yield _refused({kind: room.refused for kind, room in rooms.items()})
+
+
+def _refused(by_kind: Mapping[OneTimeKind, Mapping[str, int]]) -> Metric:
+    refused = CounterMetricFamily(
+        "extauthz_replay_share_refused",
+        "Values refused because the app (for jtis the plug-in) holds its share of the store.",
+        labels=["kind", "holder"],
+    )
+    for kind, refusals in by_kind.items():
+        for holder, count in dict(refusals).items():
+            refused.add_metric([kind, holder], count)
+    return refused
 
 
 class RedisStoreMetrics(Collector):
@@ -94,4 +122,5 @@ class RedisStoreMetrics(Collector):
             count_value=store.round_trips,
             sum_value=store.seconds,
         )
+        yield _refused(store.shares.refused)
         yield GaugeMetricFamily("extauthz_replay_store_up", "1 while the last round trip was good.", value=store.up)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -25,7 +26,7 @@ from extauthz.serve.place import ALONE, Place
 from extauthz.serve.replay_store import open_store
 from extauthz.serve.tls import CertificateMetrics, Certificates
 from extauthz.serve.transports import Health, Transport, choose_transport
-from extauthz.wire.servicer import Current, Servicer, wall_clock_ms
+from extauthz.wire.servicer import Servicer, wall_clock_ms
 
 GRACE_S: Final = 5.0
 """How long the stop waits for checks in flight, in seconds."""
@@ -62,7 +63,10 @@ class Service:
         self._connecting: asyncio.Task[None] | None = None
         self._decision_log = _open_decision_log(config)
         metrics = CheckMetrics()
-        self.servicer = Servicer(config.snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
+        snapshot = config.snapshot
+        if file.replay.refuse_signed_before_start:
+            snapshot = replace(snapshot, horizon=snapshot.horizon.starting_empty(now_ms()))
+        self.servicer = Servicer(snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
         self._tracing = _open_tracing(config, self.servicer)
         self._certificates = [
             None if listen.tls is None else Certificates(listen.tls, config.path.parent, listen.address)
@@ -127,7 +131,7 @@ class Service:
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""
         self._keys.follow(config.snapshot)
-        self.servicer.current = Current.of(config.snapshot)
+        self.servicer.adopt(config.snapshot)
         self._decision_log.revision = config.snapshot.revision
 
     def readiness(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Observer(Protocol):
 
 
 class Servicer:
-    """Answers checks. Transports call ``check``; reloads assign ``current``."""
+    """Answers checks. Transports call ``check``, reloads ``adopt``."""
 
     def __init__(
         self,
@@ -81,6 +81,10 @@ class Servicer:
         self._store = store
         self._observer = observer
         self._now_ms = now_ms
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Decide by another snapshot from the next check on, and revive nothing that was used under this one."""
+        self.current = Current.of(snapshot.following(self.current.snapshot, self._now_ms()))
 
     def check(self, payload: bytes, binding: Network | None = None) -> bytes | Awaitable[bytes]:
         """Decide about one serialized CheckRequest. ``binding`` is the network of the listener it came by.

@@ -22,6 +22,7 @@ from extauthz.client.signer import Credentials
 from extauthz.config.schema import ConfigFile, Tls
 from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.doctor.material import merged
+from extauthz.domain.decision import OneTimeKind
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
 from extauthz.serve.redis_client import RedisAddress
 from extauthz.serve.redis_store import RedisReplayStore
@@ -179,7 +180,9 @@ def scraped(stack: Stack, client: httpx.Client) -> dict[str, set[str]]:
     with_all_parts = CollectorRegistry()
     with_all_parts.register(ReloadMetrics(ReloadStatus(restart_needed=("listen",))))
     with_all_parts.register(WorkerMetrics(2, lambda: 2, {"died": 1}))
-    with_all_parts.register(RedisStoreMetrics(RedisReplayStore(RedisAddress("redis://127.0.0.1"), 0.1, 1, "")))
+    shared = RedisReplayStore(RedisAddress("redis://127.0.0.1"), 0.1, 1, "")
+    shared.shares.refused[OneTimeKind.NONCE]["app"] = 1
+    with_all_parts.register(RedisStoreMetrics(shared))
     write_pair(trustme.CA(), stack.folder)
     tls = Certificates(Tls(cert=Path("tls.crt"), key=Path("tls.key")), stack.folder, "127.0.0.1:1")
     with_all_parts.register(CertificateMetrics([tls]))

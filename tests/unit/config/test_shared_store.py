@@ -11,6 +11,20 @@ from extauthz.config import ConfigError, load, named_files
 SENTINEL = {"nodes": ["10.0.0.1:26379", "[::1]:26379"]}
 
 
+API = {"id": "a", "group": "g", "methods": ["GET"], "path": "/a", "auth": {"internet": "digest"}}
+
+
+def write_all(folder: Path, changes: dict[str, Any]) -> Path:
+    file = folder / "extauthz.yaml"
+    config = {
+        "listen": [{"address": "127.0.0.1:9191"}],
+        "groups": [{"id": "g", "domains": ["*"]}],
+        "replay": {"redis": {"url": "redis://host"}},
+    }
+    file.write_text(yaml.safe_dump(config | changes))
+    return file
+
+
 def write(folder: Path, **redis: Any) -> Path:
     file = folder / "extauthz.yaml"
     file.write_text(yaml.safe_dump({"listen": [{"address": "127.0.0.1:9191"}], "replay": {"redis": redis}}))
@@ -73,3 +87,30 @@ def test_the_files_that_hold_its_passwords_are_watched(tmp_path: Path):
     config = load(write(tmp_path, url={"file": "url"}, sentinel=sentinel))
     assert {tmp_path / "url", tmp_path / "sentinel"} < named_files(config)
     assert "password-1" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"digest": {"window": 3600}}, "digest.window: is longer than `replay.longest_window` (900 s)"),
+        ({"apis": [API | {"digest": {"window": 901}}]}, "apis[0].digest.window: is longer than"),
+        ({"replay": {"redis": {"url": "redis://host"}, "longest_window": 60}}, "digest.window: is longer than"),
+        ({"replay": {"redis": {"url": "redis://host"}, "refuse_signed_before_start": True}}, "is for nonces in memory"),
+    ],
+)
+def test_beside_a_shared_store_no_window_outlives_the_nonces_of_other_replicas(tmp_path, changes, expected):
+    with pytest.raises(ConfigError) as error:
+        load(write_all(tmp_path, changes))
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digest": {"window": 3600}, "replay": {"redis": {"url": "redis://host"}, "longest_window": 3600}},
+        {"apis": [API | {"digest": {"window": 900}}]},
+        {"digest": {"window": 3600}, "replay": {}},
+    ],
+)
+def test_a_window_that_every_replica_remembers_is_sound(tmp_path, changes):
+    load(write_all(tmp_path, changes))

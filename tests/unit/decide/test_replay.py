@@ -52,7 +52,7 @@ def test_a_full_store_refuses_rather_than_forgets():
         assert store.record(use(name), NOW_MS) is Outcome.FIRST
     assert store.record(use(b"c"), NOW_MS) is Outcome.FULL
     assert store.record(use(b"a", fingerprint=b"g"), NOW_MS) is Outcome.USED
-    assert len(store) == store.capacity == 2
+    assert len(store) == store.nonces.capacity == 2
     assert store.record(use(b"c"), LATER_MS + 1) is Outcome.FIRST
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.serve.running import CODE, base_config, eventually, free_ports, status_of
+from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
+from tests.unit.serve.running import CODE, SECRET, base_config, eventually, free_ports, signed_headers, status_of
 
 CODED = {"authorization": f"APPCODE {CODE}"}
 
@@ -148,3 +149,27 @@ def test_a_secret_never_shows_in_what_a_failed_reload_tells(config, serve):
     told = json.dumps(eventually(lambda: running.ready().get("reload_failed"))) + running.log
     assert "not-a-text-but-secret" not in told
     assert '"short"' not in told
+
+
+def test_what_was_signed_before_the_start_is_refused_where_the_configuration_says_so(config, serve, call):
+    """Nonces in memory end with the process: this may have passed before its restart."""
+    overheard = signed_headers("/signed", "overheard")
+    first = serve(config | {"replay": {"refuse_signed_before_start": True}})
+    caller = call(config["listen"][0]["address"])
+    assert status_of(caller.check("/signed", overheard)) == 403
+    assert status_of(caller.check("/signed", signed_headers("/signed", "new"))) == 200
+    assert first.metric('extauthz_replay_entries{kind="nonce"}') == 1
+
+
+def test_a_flooding_app_is_named_by_metrics_and_no_other_app_notices(config, serve, call):
+    config["replay"] = {"capacity": 10}
+    config["apps"].append({"id": "other", "keys": [{"app_key": "other-key-0001", "app_secret": SECRET}]})
+    config["grants"].append({"app": "other", "apis": ["signed"]})
+    running = serve(config)
+    caller = call(config["listen"][0]["address"])
+    answers = [status_of(caller.check("/signed", signed_headers("/signed", f"n-{number}"))) for number in range(20)]
+    assert answers == [200] * 5 + [503] * 15
+    honest = sign(OutgoingRequest("GET", "/signed"), Credentials("other-key-0001", SECRET), SigningOptions(nonce="n"))
+    assert status_of(caller.check("/signed", {name.lower(): value for name, value in honest.items()})) == 200
+    assert running.metric('extauthz_replay_share_refused_total{holder="app",kind="nonce"}') == 15
+    assert running.metric('extauthz_replay_holder_entries{holder="app",kind="nonce"}') == 5

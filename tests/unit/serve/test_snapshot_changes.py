@@ -15,7 +15,7 @@ from extauthz.config import load
 from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.request import Network
 from extauthz.serve.reload import Reloader
-from extauthz.wire.servicer import Current, Servicer
+from extauthz.wire.servicer import Servicer
 from tests.unit.building import NOW_MS
 from tests.unit.wire.checking import Notes, answer, check_request
 
@@ -96,7 +96,7 @@ class SnapshotChanges(RuleBasedStateMachine):
         self.reloader = Reloader(config, lambda: load(self.file, lambda: NOW_MS), self.put_into_force)
 
     def put_into_force(self, config: Any) -> None:
-        self.servicer.current = Current.of(config.snapshot)
+        self.servicer.adopt(config.snapshot)
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
