@@ -8,6 +8,7 @@ import uvloop
 
 from extauthz.cli.reading import ConfigOption, print_problems, read_config
 from extauthz.config import ConfigError
+from extauthz.serve.place import check_replicas
 from extauthz.serve.process import Process
 from extauthz.serve.supervisor import StartFailed, Supervisor
 
@@ -17,6 +18,12 @@ def serve(
     workers: int = typer.Option(
         1, min=1, max=256, help="Processes, each on sockets of its own; `extauthz envoy-cluster` lists them for Envoy."
     ),
+    replicas: int | None = typer.Option(
+        None,
+        min=1,
+        envvar="EXTAUTHZ_REPLICAS",
+        help="How many of this service there may be at once, on whatever machines: more than one share their nonces.",
+    ),
 ) -> None:
     """Answer Envoy's checks until SIGTERM or Ctrl-C.
 
@@ -25,6 +32,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     loaded = read_config(config)
     try:
+        check_replicas(loaded, replicas)
         if workers > 1:
             Supervisor(loaded, workers).run()
         else:

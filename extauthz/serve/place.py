@@ -1,5 +1,7 @@
-"""The place of a process among the workers: which sockets are its own, and what cannot be shared."""
+"""The place of a process among workers and replicas: which sockets are its own, and what cannot be shared."""
 
+import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +11,9 @@ from extauthz.config.listeners import collide
 from extauthz.config.source import Source
 
 _LAST_PORT: Final = 65535
+_IN_A_POD: Final = "KUBERNETES_SERVICE_HOST"
+"""Kubernetes sets it in every container."""
+_log: Final = logging.getLogger("extauthz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,8 @@ def check_workers(config: ServiceConfig, count: int) -> None:
         return
     source = Source(config.path, config.text)
     problems = []
-    if config.file.replay.redis is None and config.file.replay.scope != "per_worker":
-        message = (
-            f"nonces remembered in memory are not shared by {count} workers, so a request could be replayed once per "
-            "worker. Either name a shared store with `replay: {redis: {url: ...}}`, or run one worker, or accept it "
-            "knowingly with `replay: {scope: per_worker}`"
-        )
-        problems.append(source.problem(("replay",), message))
+    if _is_unshared(config):
+        problems.append(source.problem(("replay",), _unshared(count, "worker")))
     taken = [(config.file.operations, "operations")]
     for number, listen in enumerate(config.file.listen):
         own = [(Place(index, count).address(listen.address), f"worker {index}") for index in range(count)]
@@ -59,6 +59,32 @@ def check_workers(config: ServiceConfig, count: int) -> None:
         taken += [(address, f"{who} of listen[{number}]") for address, who in own]
     if problems:
         raise ConfigError(problems)
+
+
+def check_replicas(config: ServiceConfig, count: int | None) -> None:
+    """Whether a configuration can be served by ``count`` replicas; None: nobody said how many. Raises ConfigError."""
+    if not _is_unshared(config) or count == 1:
+        return
+    if count is not None:
+        problem = Source(config.path, config.text).problem(("replay",), _unshared(count, "replica"))
+        raise ConfigError([problem])
+    if _IN_A_POD in os.environ and "scope" not in config.file.replay.model_fields_set:
+        _log.warning(
+            "nonces are remembered in memory, but in Kubernetes there may be other replicas: a request could be "
+            "replayed at each. Name a shared store with `replay: {redis: {url: ...}}`, or say `--replicas 1`"
+        )
+
+
+def _is_unshared(config: ServiceConfig) -> bool:
+    return config.file.replay.redis is None and config.file.replay.scope != "per_worker"
+
+
+def _unshared(count: int, what: str) -> str:
+    return (
+        f"nonces remembered in memory are not shared by {count} {what}s, so a request could be replayed once per "
+        f"{what}. Either name a shared store with `replay: {{redis: {{url: ...}}}}`, or run one {what}, or accept it "
+        "knowingly with `replay: {scope: per_worker}`"
+    )
 
 
 def _fault(own: list[tuple[str, str]], taken: list[tuple[str, str]]) -> str:

@@ -4,6 +4,7 @@ import configparser
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -110,6 +111,54 @@ def test_each_network_may_reach_its_own_port_only(config: ServiceConfig):
         if "podSelector" in source:
             allowed[port["port"]] = source["podSelector"]["matchLabels"]["extauthz/network"]
     assert allowed == listening
+
+
+def store_settings() -> dict[str, str]:
+    lines = the("ConfigMap", "extauthz-nonces")["data"]["valkey.conf"].splitlines()
+    return dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_replicas_share_their_nonces_and_the_service_knows_how_many_there_may_be(config: ServiceConfig):
+    assert config.file.replay.redis is not None
+    arguments = container()["args"]
+    replicas = int(arguments[arguments.index("--replicas") + 1])
+    assert replicas == the("HorizontalPodAutoscaler")["spec"]["maxReplicas"] > 1
+
+
+def test_the_store_refuses_when_full_forgets_nothing_at_a_restart_and_has_room_for_what_it_promises(
+    config: ServiceConfig,
+):
+    settings = store_settings()
+    assert settings["maxmemory-policy"] == "noeviction"
+    assert settings["appendonly"] == "yes"
+    megabytes = int(settings["maxmemory"].removesuffix("mb"))
+    assert config.file.replay.redis is not None
+    assert config.file.replay.redis.capacity * 450 <= megabytes << 20
+    spec = the("StatefulSet", "extauthz-nonces")["spec"]
+    (server,) = spec["template"]["spec"]["containers"]
+    assert server["resources"]["limits"]["memory"] == "1Gi"
+    assert megabytes < 1024 / 2, "a rewrite of the log may copy all of it"
+    assert spec["replicas"] == 1
+    mounted = {mount["mountPath"] for mount in server["volumeMounts"] if not mount.get("readOnly")}
+    assert mounted == {server["workingDir"]}, "what is written goes to the volume"
+
+
+def test_the_store_is_found_by_its_name_with_the_password_that_it_wants_and_by_the_service_alone():
+    url = urlsplit(the("Secret")["stringData"]["EXTAUTHZ_REDIS"])
+    users = the("Secret", "extauthz-nonces")["stringData"]["users.acl"].splitlines()
+    assert "user default off" in users
+    assert any(line.startswith(f"user {url.username} on >{url.password} ") for line in users)
+    (port,) = the("Service", "extauthz-nonces")["spec"]["ports"]
+    assert (url.hostname, url.port) == ("extauthz-nonces", port["port"])
+    labels = the("StatefulSet", "extauthz-nonces")["spec"]["template"]["metadata"]["labels"]
+    assert the("Service", "extauthz-nonces")["spec"]["selector"] == labels
+    (inwards,) = the("NetworkPolicy", "extauthz-nonces")["spec"]["ingress"]
+    (outwards,) = the("NetworkPolicy", "extauthz-to-nonces")["spec"]["egress"]
+    service = the("Deployment")["spec"]["selector"]["matchLabels"]
+    assert inwards["from"] == [{"podSelector": {"matchLabels": service}}]
+    assert outwards["to"] == [{"podSelector": {"matchLabels": labels}}]
+    assert the("NetworkPolicy", "extauthz-to-nonces")["spec"]["podSelector"]["matchLabels"] == service
+    assert inwards["ports"] == outwards["ports"] == [{"protocol": "TCP", "port": url.port}]
 
 
 def test_kubernetes_waits_longer_than_the_drain_takes(config: ServiceConfig):

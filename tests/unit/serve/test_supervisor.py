@@ -313,3 +313,23 @@ def test_one_answer_that_fails_does_not_end_the_talk_between_supervisor_and_work
     finally:
         worker.kill()
         worker.retire()
+
+
+def test_several_replicas_with_nonces_in_memory_refuse_to_start_unless_told(config, serve):
+    running = serve(config | {"replay": {}}, "--replicas", "3", wait=False)
+    assert running.process.wait(30) == 1
+    assert "replay: {scope: per_worker}" in running.log
+    assert "could be replayed once per replica" in running.log
+    by_environment = serve(config | {"replay": {}}, env={"EXTAUTHZ_REPLICAS": "3"}, wait=False)
+    assert by_environment.process.wait(30) == 1
+    for arguments, replay in ((["--replicas", "1"], {}), (["--replicas", "3"], {"scope": "per_worker"})):
+        free = config | {"replay": replay, "operations": f"127.0.0.1:{free_ports(1)[0]}"}
+        assert serve(free, *arguments).stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("replay", "warned"), [({}, True), ({"scope": "per_worker"}, False), ({"scope": "service"}, False)]
+)
+def test_in_kubernetes_nonces_in_memory_are_warned_of_unless_the_configuration_speaks(config, serve, replay, warned):
+    running = serve(config | {"replay": replay}, env={"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+    assert ("could be replayed at each" in running.log) is warned
