@@ -370,6 +370,15 @@ JTI_USED = _reason(
     "The plug-in allows each token once and this one was used before.",
 )
 
+REPLAY_SHARE_FULL = _reason(
+    "replay_share_full",
+    ("T429MR", 429, "Too Many Requests"),
+    (403, "Throttled by APP Flow Control"),
+    GrpcStatus.RESOURCE_EXHAUSTED,
+    "This app holds its `replay.share` of the nonce store (for jtis: this plug-in); all others are served.",
+    provisional=True,
+)
+
 # Failures: we could not decide. They deny with 503 and never carry an allow.
 JWT_KEYS_UNAVAILABLE = _reason(
     "jwt_keys_unavailable",
@@ -385,14 +394,6 @@ REPLAY_STORE_FULL = _reason(
     (503, "Service Unavailable"),
     GrpcStatus.UNAVAILABLE,
     "The nonce store holds as many entries as `replay.capacity` allows; it refuses rather than forgets.",
-    failure=True,
-)
-REPLAY_SHARE_FULL = _reason(
-    "replay_share_full",
-    ("X503BZ", 503, "Service Unavailable"),
-    (503, "Service Unavailable"),
-    GrpcStatus.UNAVAILABLE,
-    "This app holds its `replay.share` of the nonce store (for jtis: this plug-in); all others are served.",
     failure=True,
 )
 REPLAY_STORE_UNAVAILABLE = _reason(

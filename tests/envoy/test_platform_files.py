@@ -20,14 +20,16 @@ from demo.stack import ROOT, Stack, envoy_binary, free_ports
 from extauthz.client.httpx_auth import SignedAuth
 from extauthz.client.signer import Credentials
 from extauthz.config.schema import ConfigFile, Tls
+from extauthz.decide.replay import MemoryReplayStore
 from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.doctor.material import merged
-from extauthz.domain.decision import OneTimeKind
+from extauthz.domain.decision import OneTimeKind, OneTimeUse
+from extauthz.domain.reason import NONCE_USED
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
 from extauthz.serve.redis_client import RedisAddress
 from extauthz.serve.redis_store import RedisReplayStore
 from extauthz.serve.reload import ReloadStatus
-from extauthz.serve.replay_store import RedisStoreMetrics
+from extauthz.serve.replay_store import MemoryStoreMetrics, RedisStoreMetrics
 from extauthz.serve.tls import CertificateMetrics, Certificates
 from tests.unit.deploy.promql import grouped, parse, selectors
 from tests.unit.doctor.seeds import cluster, ext_authz, good, manager, resource
@@ -180,6 +182,9 @@ def scraped(stack: Stack, client: httpx.Client) -> dict[str, set[str]]:
     with_all_parts = CollectorRegistry()
     with_all_parts.register(ReloadMetrics(ReloadStatus(restart_needed=("listen",))))
     with_all_parts.register(WorkerMetrics(2, lambda: 2, {"died": 1}))
+    memory = MemoryReplayStore(2)
+    memory.nonces.record(OneTimeUse(b"n", 1, b"", NONCE_USED, b"", "app"), 0)
+    with_all_parts.register(MemoryStoreMetrics(memory))
     shared = RedisReplayStore(RedisAddress("redis://127.0.0.1"), 0.1, 1, "")
     shared.shares.refused[OneTimeKind.NONCE]["app"] = 1
     with_all_parts.register(RedisStoreMetrics(shared))

@@ -168,7 +168,7 @@ def test_a_flooding_app_is_named_by_metrics_and_no_other_app_notices(config, ser
     running = serve(config)
     caller = call(config["listen"][0]["address"])
     answers = [status_of(caller.check("/signed", signed_headers("/signed", f"n-{number}"))) for number in range(20)]
-    assert answers == [200] * 5 + [503] * 15
+    assert answers == [200] * 5 + [429] * 15
     honest = sign(OutgoingRequest("GET", "/signed"), Credentials("other-key-0001", SECRET), SigningOptions(nonce="n"))
     assert status_of(caller.check("/signed", {name.lower(): value for name, value in honest.items()})) == 200
     assert running.metric('extauthz_replay_share_refused_total{holder="app",kind="nonce"}') == 15
