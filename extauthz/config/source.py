@@ -78,7 +78,7 @@ class Source:
                 key = str(key)
             line = key_node.start_mark.line + 1
             if key in data and id(key_node) in own:
-                message = f"key `{key}` stands twice in one mapping; keep one of them"
+                message = f"duplicate key `{key}` in one mapping; keep one of them"
                 self._repeated.append(Problem(str(self.file), line, (*path, key), message))
             self._lines[(*path, key)] = line
             data[key] = self._convert(loader, value_node, (*path, key))

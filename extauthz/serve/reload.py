@@ -95,7 +95,7 @@ class Reloader:
         status.restart_needed = _changed_keys(self._running_with, config.file)
         _log.info("reloaded: revision %s, before %s", config.snapshot.revision, before.snapshot.revision)
         for note in config.notes:
-            _log.warning("note: %s", note)
+            _log.warning("%s", note)
         if status.restart_needed:
             _log.warning("changed, but only a restart applies it: %s", ", ".join(status.restart_needed))
 
