@@ -15,10 +15,12 @@ def print_warning(text: str) -> None:
     typer.echo(f"warning: {text}", err=True)
 
 
-def read_config(path: Path, warn: Callable[[str], None] = print_warning) -> ServiceConfig:
+def read_config(
+    path: Path, warn: Callable[[str], None] = print_warning, *, without_secrets: bool = False
+) -> ServiceConfig:
     """Load the file and tell its warnings, or print what is wrong with it and exit with 1."""
     try:
-        config = load(path)
+        config = load(path, without_secrets=without_secrets)
     except ConfigError as error:
         print_problems(path, error)
         raise typer.Exit(1) from None

@@ -8,7 +8,11 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from extauthz.config.auth_rules import auth_policy, digest_rules
+from extauthz.config.exposure import warn_of_open_apis, warn_of_secrets
+from extauthz.config.files import files_of, secrets_of
 from extauthz.config.listeners import check_listeners
 from extauthz.config.plain_text import warn_of_plain_text
 from extauthz.config.plugin_schema import IpControlEntry
@@ -51,22 +55,41 @@ class ServiceConfig:
     """What is no mistake, but its author should know."""
 
 
+def named_files(config: ServiceConfig) -> frozenset[Path]:
+    """Which files a configuration is made of: a change in any of them can change what it means. Absolute paths."""
+    return files_of(config.file, config.path)
+
+
 def load(
-    path: Path, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000, text: str | None = None
+    path: Path,
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    text: str | None = None,
+    *,
+    without_secrets: bool = False,
 ) -> ServiceConfig:
     """Read, validate and build. Raises ConfigError with every mistake that was found, not only the first.
 
     ``text`` stands in for the content of the file, which is then not read; its neighbours still are.
+    ``without_secrets``: secrets and certificates that stand outside the file may be missing, and so are their keys and
+    codes in the snapshot, which is then for looking at only.
     """
     source = Source(path, text)
     validated = validate(source)
     builder = _Builder(source, validated, now_ms())
     builder.build()
-    problems = combined(validated.problems, builder.problems)
-    notes = tuple(sorted(builder.notes, key=lambda note: note.line))
+    skipped = _outside(validated) if without_secrets else frozenset[KeyPath]()
+    problems = [one for one in combined(validated.problems, builder.problems) if one.path not in skipped]
+    notes = tuple(sorted((one for one in builder.notes if one.path not in skipped), key=lambda note: note.line))
     if problems:
         raise ConfigError(problems, notes)
     return ServiceConfig(validated.file, builder.snapshot(), path, source.text, notes)
+
+
+def _outside(validated: Validated) -> frozenset[KeyPath]:
+    """The places of secrets and certificates that stand outside the file."""
+    secrets = {path for path, secret in secrets_of(validated.file) if not isinstance(secret, SecretStr)}
+    certificates = {("listen", index, "tls") for index in range(len(validated.file.listen))}
+    return frozenset({validated.place(path) for path in secrets} | certificates)
 
 
 class _Builder:
@@ -80,6 +103,7 @@ class _Builder:
         self._base = source.file.parent
         self._file = validated.file
         self._position = validated.position
+        self._place = validated.place
         self._broken = validated.broken_ids
         self._groups: dict[str, BuiltGroup] = {}
         self._jwt: dict[str, JwtPlugin] = {}
@@ -125,6 +149,9 @@ class _Builder:
         for position, fault in never_signed(self._file.digest.require_signed):
             self._report(("digest", "require_signed", position), fault)
         warn_of_plain_text(self._file, self._base, self._note)
+        warn_of_secrets(self._file, lambda path, message: self._note(self._place(path), message))
+        positions = {entry.id: self._position("apis", position) for position, entry in enumerate(self._file.apis)}
+        warn_of_open_apis(((positions[api.id], api) for api in self._apis.values()), self._note)
 
     def snapshot(self) -> Snapshot:
         return build_snapshot(

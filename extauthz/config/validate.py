@@ -39,6 +39,12 @@ class Validated:
     position: Callable[[str, int], int]
     """From an entry's place in ``file`` to its place in the YAML file."""
 
+    def place(self, path: KeyPath) -> KeyPath:
+        """From a key path in ``file`` to the one in the YAML file."""
+        if len(path) > 1 and path[0] in _SECTIONS and isinstance(path[1], int):
+            return (path[0], self.position(str(path[0]), path[1]), *path[2:])
+        return path
+
 
 def validate(source: Source) -> Validated:
     """Check the shape. Raises ConfigError only when too little is left to look for further mistakes."""

@@ -18,9 +18,9 @@ _REFERENCE: Final = re.compile(
 )
 _PLACE_HOLDERS: Final = frozenset({
     "secret", "mysecret", "thesecret", "topsecret", "supersecret", "verysecret", "secretkey", "password", "passw",
-    "passwd", "pass", "passphrase", "changeit", "default", "example", "sample", "test", "testing", "demo", "todo",
+    "passwd", "pass", "passphrase", "changeit", "default", "example", "sample", "test", "testing", "todo",
     "fixme", "none", "null", "undefined", "empty", "dummy", "foobar", "admin", "root", "letmein", "qwerty",
-    "qwertyuiop", "asdfghjkl", "appcode", "apikey", "token", "key", "code", "abcabc",
+    "qwertyuiop", "asdfghjkl", "abcabc",
 })  # fmt: skip
 _PLACE_HOLDER_PARTS: Final = ("changeme", "replaceme", "placeholder", "fillmein", "yoursecret", "yourapp", "yourcode",
                               "yourkey", "yourpassword", "insertyour", "tobereplaced")  # fmt: skip

@@ -236,7 +236,7 @@ def test_check_config_ends_with_0_for_a_sound_file_and_1_for_a_bad_one(write):
     assert (good.exit_code, "sound. 2 APIs, 1 apps" in good.output) == (0, True)
     bad = RUN(app, ["check-config", str(write(BAD, "bad.yaml"))])
     assert bad.exit_code == 1
-    assert bad.output.count("bad.yaml:") == 8
+    assert sum("bad.yaml:" in line for line in bad.output.splitlines() if not line.startswith("warning: ")) == 8
     assert "8 mistakes" in bad.output
     missing = RUN(app, ["check-config", "/nonexistent/extauthz.yaml"])
     assert missing.exit_code == 1

@@ -53,4 +53,27 @@ def test_a_grant_that_has_ended_and_a_short_secret_are_warned_of(write):
     assert "'until'): has passed" in told
     assert "'app_codes', 0): has 8 characters" in told
     assert "k8x2m9qz" not in told
-    assert notes(write, config()) == []
+    soon = config(grants={"until": "2030-01-01T00:00:00Z"})
+    assert not [note for note in notes(write, soon) if "until" in note or "characters" in note]
+
+
+def test_secrets_in_the_file_and_in_the_environment_are_warned_of_once_each(write, monkeypatch):
+    monkeypatch.setenv("SHOP", "b7f0c1d29e834a57")
+    write("b7f0c1d29e834a58", "secret.txt")
+    keys = [{"app_key": "inline", "app_secret": "b7f0c1d29e834a56"}, {"app_key": "env", "app_secret": {"env": "SHOP"}},
+            {"app_key": "file", "app_secret": {"file": "secret.txt"}}]  # fmt: skip
+    told = notes(write, config(apps={"keys": keys, "app_codes": ["c7f0c1d29e834a56"]}))
+    assert len(told) == 2
+    assert "('apps', 0, 'keys', 0, 'app_secret'): this and 1 more stand in this file itself" in told[0]
+    assert "('apps', 0, 'keys', 1, 'app_secret'): stands in an environment variable, which never changes" in told[1]
+    keys[:2] = []
+    assert notes(write, config(apps={"keys": keys})) == []
+
+
+def test_an_api_that_anybody_on_the_internet_may_call_is_warned_of(write):
+    told = notes(write, config(apis={"auth": {"internet": {"any_of": ["none", "digest"]}, "vpc": "none"}}))
+    assert any("('apis', 0, 'auth', 'internet'): lets anybody on the Internet call" in note for note in told)
+    inherited = config(groups={"auth": {"internet": "none"}})
+    del inherited["apis"][0]["auth"]
+    assert any("lets anybody on the Internet" in note for note in notes(write, inherited))
+    assert not any("Internet" in note for note in notes(write, config(apis={"auth": {"vpc": "none"}})))
