@@ -1,7 +1,8 @@
 """From the validated file to the snapshot: references resolved, secrets read, every mistake collected."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from heapq import nsmallest
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 
 from extauthz.config.auth_rules import auth_policy, digest_rules
 from extauthz.config.exposure import warn_of_open_apis, warn_of_secrets
-from extauthz.config.files import files_of, secrets_of
+from extauthz.config.files import files_of, named_outside_apps, secrets_of
 from extauthz.config.listeners import check_listeners
 from extauthz.config.plain_text import warn_of_plain_text
 from extauthz.config.plugin_schema import IpControlEntry
@@ -21,6 +22,7 @@ from extauthz.config.problems import ConfigError, KeyPath, Problem, Report
 from extauthz.config.records import check_records
 from extauthz.config.revision import revision_of
 from extauthz.config.schema import ApiEntry, ConfigFile, GrantEntry
+from extauthz.config.secrets import SecretUnresolved, resolve
 from extauthz.config.sections.apis import entry_faults, never_signed, policy_faults
 from extauthz.config.sections.apps import Apps
 from extauthz.config.sections.errors import check_errors, error_settings
@@ -109,7 +111,7 @@ class _Builder:
         self._jwt: dict[str, JwtPlugin] = {}
         self._ip: dict[str, IpControl] = {}
         self._apis: dict[str, Api] = {}
-        self._apps = Apps(source.file.parent)
+        self._apps = Apps(source.file.parent, now_ms)
         self._grants: dict[tuple[str, str, str], Grant] = {}
 
     def build(self) -> None:
@@ -155,7 +157,7 @@ class _Builder:
 
     def snapshot(self) -> Snapshot:
         return build_snapshot(
-            revision=revision_of(self._file),
+            revision=revision_of(self._file, self._secrets()),
             built_at_ms=self._now_ms,
             settings=Settings(
                 errors=error_settings(self._file.errors),
@@ -171,6 +173,15 @@ class _Builder:
             app_codes=self._apps.codes.items(),
             grants=self._grants.values(),
         )
+
+    def _secrets(self) -> Iterator[bytes]:
+        """Every secret and document that the file means, wherever it stands."""
+        for pair in self._apps.keys.values():
+            yield from (pair.app_key.encode(), pair.secret, pair.previous or b"")
+        yield from self._apps.codes
+        for named in named_outside_apps(self._file):
+            with suppress(SecretUnresolved):  # only where secrets are not looked for
+                yield resolve(named, self._base).encode()
 
     def _report(self, path: KeyPath, message: str) -> None:
         self.problems.append(self._source.problem(path, message))

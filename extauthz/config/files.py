@@ -34,8 +34,15 @@ def _of_apps(file: ConfigFile) -> Iterator[tuple[KeyPath, Named]]:
     for index, app in enumerate(file.apps):
         for number, key in enumerate(app.keys):
             yield ("apps", index, "keys", number, "app_secret"), key.app_secret
+            if key.previous is not None:
+                yield ("apps", index, "keys", number, "previous", "secret"), key.previous.secret
         for number, code in enumerate(app.app_codes):
             yield ("apps", index, "app_codes", number), code
+
+
+def named_outside_apps(file: ConfigFile) -> Iterator[Named]:
+    """The secrets of everything but apps, and the documents that the file names."""
+    return (named for _, named in _outside_apps(file))
 
 
 def _outside_apps(file: ConfigFile) -> Iterator[tuple[KeyPath, Named]]:

@@ -200,11 +200,19 @@ class ApiEntry(Section):
     )
 
 
+class PreviousSecret(Section):
+    """The AppSecret before a rotation, while clients still sign with it."""
+
+    secret: Secret
+    until: AwareDatetime = Field(description="when it ends, with time zone")
+
+
 class KeyEntry(Section):
     """An AppKey and its AppSecret."""
 
     app_key: AppKey
     app_secret: Secret
+    previous: PreviousSecret | None = Field(None, description="accepted beside `app_secret` until it ends")
 
 
 class AppEntry(Section):

@@ -17,6 +17,8 @@ class Apps:
 
     base: Path
     """The folder of the configuration file."""
+    now_ms: int
+    """The time at which the file is read, in milliseconds since 1970."""
     apps: dict[str, App] = field(default_factory=dict)
     keys: dict[str, KeyPair] = field(default_factory=dict)
     codes: dict[bytes, App] = field(default_factory=dict)
@@ -40,6 +42,23 @@ class Apps:
         secret = self._read(entry.app_secret, credential_fault, place, report, warn)
         if secret is None:
             return
+        self._check_unique(app, entry, secret, place, report)
+        previous, until_ms = None, None
+        if entry.previous is not None:
+            place = (*path, "previous", "secret")
+            previous = self._read(entry.previous.secret, credential_fault, place, report, warn)
+            until_ms = int(entry.previous.until.timestamp() * 1000)
+            if previous == secret:
+                report(place, "is the same as `app_secret`; write there the one that clients are to sign with")
+            elif previous is not None:
+                self._check_unique(app, entry, previous, place, report)
+            if until_ms <= self.now_ms:
+                warn((*path, "previous", "until"), "has passed, so `app_secret` alone is accepted; take it out")
+        if taken is None:
+            old = None if previous is None else previous.encode()
+            self.keys[entry.app_key] = KeyPair(app, entry.app_key, secret.encode(), old, until_ms)
+
+    def _check_unique(self, app: App, entry: KeyEntry, secret: str, place: KeyPath, report: Report) -> None:
         if secret == entry.app_key:
             report(place, "is the AppKey itself, which every request shows; make a secret of its own")
         owner = self._owners.setdefault(secret, app)
@@ -47,8 +66,6 @@ class Apps:
             report(place, f"is the secret of app `{owner.id}` too: each could sign as the other; give each its own")
         if hash_app_code(secret.encode()) in self.codes:
             report(place, "is an AppCode too, which every call with it shows; make a secret of its own")
-        if taken is None:
-            self.keys[entry.app_key] = KeyPair(app, entry.app_key, secret.encode())
 
     def _add_code(self, app: App, written: Secret, path: KeyPath, report: Report, warn: Report) -> None:
         code = self._read(written, code_fault, path, report, warn)
