@@ -9,6 +9,7 @@ import hmac
 import os
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from extauthz.auth import appcode
@@ -79,6 +80,8 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     string = StringToSign(request, names)
     primary = string.primary()
     reading = _matching_reading(pair or _STRANGER, algorithm, signature, string, primary, api)
+    if not reading and pair is not None and (previous := pair.previous_at(now_ms)) is not None:
+        reading = _matching_reading(replace(pair, secret=previous), algorithm, signature, string, primary, api)
     if pair is None:
         return Refusal(reason.APP_KEY_UNKNOWN)
     if not reading:

@@ -30,7 +30,7 @@ def serve(
     The decision log goes where the configuration says, everything else to standard error.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    loaded = read_config(config)
+    loaded = read_config(config, logging.getLogger("extauthz").warning)
     try:
         check_replicas(loaded, replicas)
         if workers > 1:

@@ -1,37 +1,46 @@
 """From the validated file to the snapshot: references resolved, secrets read, every mistake collected."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from heapq import nsmallest
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from pydantic import SecretStr
 
 from extauthz.config.auth_rules import auth_policy, digest_rules
-from extauthz.config.groups import BuiltGroup, build_group
+from extauthz.config.exposure import warn_of_open_apis, warn_of_secrets
+from extauthz.config.files import files_of, named_outside_apps, secrets_of
 from extauthz.config.listeners import check_listeners
-from extauthz.config.names import NEVER_OVERWRITTEN
+from extauthz.config.plain_text import warn_of_plain_text
 from extauthz.config.plugin_schema import IpControlEntry
 from extauthz.config.plugins import build_ip_control, build_jwt
-from extauthz.config.problems import ConfigError, KeyPath, Problem
+from extauthz.config.problems import ConfigError, KeyPath, Problem, Report
 from extauthz.config.records import check_records
 from extauthz.config.revision import revision_of
-from extauthz.config.schema import ApiEntry, ConfigFile, Errors, GrantEntry
+from extauthz.config.schema import ApiEntry, ConfigFile, GrantEntry
 from extauthz.config.secrets import SecretUnresolved, resolve
+from extauthz.config.sections.apis import entry_faults, never_signed, policy_faults
+from extauthz.config.sections.apps import Apps
+from extauthz.config.sections.errors import check_errors, error_settings
+from extauthz.config.sections.groups import BuiltGroup, SharedDomains, build_group, unreachable
+from extauthz.config.sections.headers import check_identity_headers
 from extauthz.config.shared_store import check_shared_store
 from extauthz.config.source import Source
-from extauthz.config.validate import Validated, validate
+from extauthz.config.validate import Validated, combined, validate
 from extauthz.domain.api import Api, AuthMethod, AuthPolicy
-from extauthz.domain.app import App, Grant, KeyPair, hash_app_code
+from extauthz.domain.app import Grant
 from extauthz.domain.ip import IpControl
 from extauthz.domain.jwt import JwtPlugin
-from extauthz.domain.reason import CATALOGUE, Answer
-from extauthz.domain.route import RouteConflict, RouteTable, TemplateError, parse_template
-from extauthz.domain.settings import ErrorSettings, Settings
+from extauthz.domain.route import RouteConflict, RouteTable
+from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot, build_snapshot
 
-Entry = TypeVar("Entry")
-_MIN_APP_CODE = 8
-_MAX_APP_CODE = 128
+_NAMED = 8
+"""How many of the known names an error lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,41 +57,61 @@ class ServiceConfig:
     """What is no mistake, but its author should know."""
 
 
+def named_files(config: ServiceConfig) -> frozenset[Path]:
+    """Which files a configuration is made of: a change in any of them can change what it means. Absolute paths."""
+    return files_of(config.file, config.path)
+
+
 def load(
-    path: Path, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000, text: str | None = None
+    path: Path,
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    text: str | None = None,
+    *,
+    without_secrets: bool = False,
 ) -> ServiceConfig:
     """Read, validate and build. Raises ConfigError with every mistake that was found, not only the first.
 
     ``text`` stands in for the content of the file, which is then not read; its neighbours still are.
+    ``without_secrets``: secrets and certificates that stand outside the file may be missing, and so are their keys and
+    codes in the snapshot, which is then for looking at only.
     """
     source = Source(path, text)
     validated = validate(source)
-    builder = _Builder(source, validated)
+    builder = _Builder(source, validated, now_ms())
     builder.build()
-    problems = validated.problems + builder.problems
+    skipped = _outside(validated) if without_secrets else frozenset[KeyPath]()
+    problems = [one for one in combined(validated.problems, builder.problems) if one.path not in skipped]
+    notes = tuple(sorted((one for one in builder.notes if one.path not in skipped), key=lambda note: note.line))
     if problems:
-        raise ConfigError(sorted(problems, key=lambda problem: problem.line))
-    return ServiceConfig(validated.file, builder.snapshot(now_ms()), path, source.text, tuple(builder.notes))
+        raise ConfigError(problems, notes)
+    return ServiceConfig(validated.file, builder.snapshot(), path, source.text, notes)
+
+
+def _outside(validated: Validated) -> frozenset[KeyPath]:
+    """The places of secrets and certificates that stand outside the file."""
+    secrets = {path for path, secret in secrets_of(validated.file) if not isinstance(secret, SecretStr)}
+    certificates = {("listen", index, "tls") for index in range(len(validated.file.listen))}
+    return frozenset({validated.place(path) for path in secrets} | certificates)
 
 
 class _Builder:
     """Builds the domain objects of one file and collects what is wrong with them."""
 
-    def __init__(self, source: Source, validated: Validated) -> None:
+    def __init__(self, source: Source, validated: Validated, now_ms: int) -> None:
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
+        self._now_ms = now_ms
         self._source = source
         self._base = source.file.parent
         self._file = validated.file
         self._position = validated.position
+        self._place = validated.place
         self._broken = validated.broken_ids
         self._groups: dict[str, BuiltGroup] = {}
         self._jwt: dict[str, JwtPlugin] = {}
         self._ip: dict[str, IpControl] = {}
         self._apis: dict[str, Api] = {}
-        self._apps: dict[str, App] = {}
-        self._keys: dict[str, KeyPair] = {}
-        self._codes: dict[bytes, App] = {}
+        self._apps = Apps(source.file.parent, now_ms)
         self._grants: dict[tuple[str, str, str], Grant] = {}
 
     def build(self) -> None:
@@ -100,28 +129,38 @@ class _Builder:
                     self._jwt[plugin.id] = jwt
                 else:
                     self._broken.add(("plugins", plugin.id))
+        shared = SharedDomains()
         for index, group in self._unique("groups", self._file.groups):
-            built = build_group(group, self._reporter("groups", index))
+            report = self._reporter("groups", index)
+            built = build_group(group, report)
+            shared.add(built, report)
             self._groups[group.id] = BuiltGroup(built, group, *self._bind_plugins(("groups", index), group.plugins))
         for index, api in self._unique("apis", self._file.apis):
             self._add_api(index, api)
         self._check_routes()
         for index, app in self._unique("apps", self._file.apps):
-            self._add_app(index, App(app.id, app.owner, app.disabled), app.keys, app.app_codes)
+            self._apps.add(app, self._reporter("apps", index), self._noter("apps", index))
+        self._check_ip_control_apps()
         for position, grant in enumerate(self._file.grants):
             self._add_grant(self._position("grants", position), grant)
-        self._check_errors(self._file.errors)
+        check_errors(self._file.errors, self._report)
         check_shared_store(self._file, self._base, self._report, self._position)
         check_listeners(self._file, self._base, self._report)
         check_records(self._file, self._base, self._report)
-        self._check_identity_headers()
+        check_identity_headers(self._file.identity_headers, self._jwt.values(), self._report)
+        for position, fault in never_signed(self._file.digest.require_signed):
+            self._report(("digest", "require_signed", position), fault)
+        warn_of_plain_text(self._file, self._base, self._note)
+        warn_of_secrets(self._file, lambda path, message: self._note(self._place(path), message))
+        positions = {entry.id: self._position("apis", position) for position, entry in enumerate(self._file.apis)}
+        warn_of_open_apis(((positions[api.id], api) for api in self._apis.values()), self._note)
 
-    def snapshot(self, now_ms: int) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         return build_snapshot(
-            revision=revision_of(self._file),
-            built_at_ms=now_ms,
+            revision=revision_of(self._file, self._secrets()),
+            built_at_ms=self._now_ms,
             settings=Settings(
-                errors=_error_settings(self._file.errors),
+                errors=error_settings(self._file.errors),
                 identity_headers=tuple((name.lower(), fact) for name, fact in self._file.identity_headers.items()),
                 port_networks=dict(self._file.port_networks),
                 longest_window_ms=int(self._file.replay.longest_window.total_seconds() * 1000),
@@ -131,19 +170,31 @@ class _Builder:
                 ),
             ),
             apis=self._apis.values(),
-            key_pairs=self._keys.values(),
-            app_codes=self._codes.items(),
+            key_pairs=self._apps.keys.values(),
+            app_codes=self._apps.codes.items(),
             grants=self._grants.values(),
         )
+
+    def _secrets(self) -> Iterator[bytes]:
+        """Every secret and document that the file means, wherever it stands."""
+        for pair in self._apps.keys.values():
+            yield from (pair.app_key.encode(), pair.secret, pair.previous or b"")
+        yield from self._apps.codes
+        for named in named_outside_apps(self._file):
+            with suppress(SecretUnresolved):  # only where secrets are not looked for
+                yield resolve(named, self._base).encode()
 
     def _report(self, path: KeyPath, message: str) -> None:
         self.problems.append(self._source.problem(path, message))
 
-    def _noter(self, *prefix: str | int) -> Callable[[KeyPath, str], None]:
-        return lambda path, message: self.notes.append(self._source.problem((*prefix, *path), message))
+    def _note(self, path: KeyPath, message: str) -> None:
+        self.notes.append(self._source.problem(path, message))
 
-    def _reporter(self, *prefix: str | int) -> Callable[[KeyPath, str], None]:
+    def _reporter(self, *prefix: str | int) -> Report:
         return lambda path, message: self._report((*prefix, *path), message)
+
+    def _noter(self, *prefix: str | int) -> Report:
+        return lambda path, message: self._note((*prefix, *path), message)
 
     def _unique(self, section: str, entries: list[Any]) -> Iterable[tuple[int, Any]]:
         """The entries of a section with their place in the file; a second one with the same id is a mistake."""
@@ -161,8 +212,11 @@ class _Builder:
 
     def _missing(self, section: str, wanted: str, known: Iterable[str], path: KeyPath, what: str) -> None:
         if (section, wanted) not in self._broken:
-            names = ", ".join(sorted(known)[:8]) or "none"
-            self._report(path, f"{what} `{wanted}` does not exist; known: {names}")
+            some = nsmallest(_NAMED + 1, known)
+            names = ", ".join(some[:_NAMED]) + (", ..." if len(some) > _NAMED else "") if some else "none"
+            close = get_close_matches(wanted, some, n=1)
+            hint = f"did you mean `{close[0]}`? Known" if close else "known"
+            self._report(path, f"{what} `{wanted}` does not exist; {hint}: {names}")
 
     def _add_api(self, index: int, entry: ApiEntry) -> None:
         place: KeyPath = ("apis", index)
@@ -171,12 +225,11 @@ class _Builder:
         if group is None:
             self._missing("groups", entry.group, self._groups, (*place, "group"), "group")
             good = False
-        if entry.path is not None:
-            try:
-                parse_template(entry.path)
-            except TemplateError as error:
-                self._report((*place, "path"), str(error))
-                good = False
+        for where, fault in entry_faults(entry):
+            self._report((*place, *where), fault)
+            good = False
+        for position, fault in never_signed(entry.digest.require_signed):
+            self._report((*place, "digest", "require_signed", position), fault)
         jwt, ip_control = self._bind_plugins(place, entry.plugins)
         plugins, expressions, vpc_ids = entry.plugins, entry.auth, entry.vpc_ids
         if group is not None:
@@ -198,7 +251,7 @@ class _Builder:
             self._broken.add(("apis", entry.id))
             return
         strip = entry.strip_credentials
-        self._apis[entry.id] = Api(
+        api = Api(
             id=entry.id,
             group=group.group,
             owner=entry.owner,
@@ -214,6 +267,10 @@ class _Builder:
             strip_credentials=self._file.strip_credentials if strip is None else strip,
             replay_outage=entry.replay_outage,
         )
+        self._apis[entry.id] = api
+        fault = unreachable(api)
+        if fault:
+            self._report(place, fault)
 
     def _bind_plugins(self, place: KeyPath, names: list[str]) -> tuple[JwtPlugin | None, IpControl | None]:
         jwt: JwtPlugin | None = None
@@ -235,23 +292,14 @@ class _Builder:
     def _check_policy(
         self, path: KeyPath, policy: AuthPolicy, entry: ApiEntry, jwt: JwtPlugin | None, plugins: list[str]
     ) -> bool:
-        good = True
-        for alternative in policy.alternatives:
-            if {AuthMethod.DIGEST, AuthMethod.APP_CODE} <= alternative:
-                self._report(path, "digest and appcode cannot both be asked for; both prove the same thing, an app")
-                good = False
-        if AuthMethod.JWT in policy.methods and jwt is None:
-            if not any(("plugins", name) in self._broken for name in plugins):
-                self._report(path, "asks for jwt but the API lists no JWT plug-in under `plugins`")
-            good = False
-        if jwt is not None and jwt.bypass_empty_token and policy.methods > {AuthMethod.JWT}:
-            self._report(path, f"plug-in `{jwt.id}` has `bypass_empty_token`, which goes with plain `jwt` only; "
-                               "write `any_of` to say what opens the API without a token")  # fmt: skip
-            good = False
-        if AuthMethod.APP_CODE in policy.methods and entry.app_code == "off":
-            self._report(path, "asks for appcode but `app_code` is off")
-            good = False
-        return good
+        faults = list(policy_faults(policy, entry, jwt))
+        for fault in faults:
+            self._report(path, fault)
+        if AuthMethod.JWT not in policy.methods or jwt is not None:
+            return not faults
+        if not any(("plugins", name) in self._broken for name in plugins):
+            self._report(path, "asks for jwt but the API lists no JWT plug-in under `plugins`")
+        return False
 
     def _check_routes(self) -> None:
         table = RouteTable()
@@ -262,41 +310,13 @@ class _Builder:
             except RouteConflict as conflict:
                 self._report(("apis", places[api.id], "path"), str(conflict))
 
-    def _add_app(self, index: int, app: App, keys: list[Any], codes: list[Any]) -> None:
-        self._apps[app.id] = app
-        for position, entry in enumerate(keys):
-            path: KeyPath = ("apps", index, "keys", position)
-            taken = self._keys.get(entry.app_key)
-            if taken is not None:
-                self._report((*path, "app_key"), f"AppKey `{entry.app_key}` already belongs to app `{taken.app.id}`")
-            secret = self._resolve(entry.app_secret, (*path, "app_secret"))
-            if secret is not None and taken is None:
-                self._keys[entry.app_key] = KeyPair(app, entry.app_key, secret.encode())
-        for position, entry in enumerate(codes):
-            path = ("apps", index, "app_codes", position)
-            code = self._resolve(entry, path)
-            if code is None:
-                continue
-            if not _MIN_APP_CODE <= len(code) <= _MAX_APP_CODE or not code.isascii():
-                self._report(path, f"an AppCode has {_MIN_APP_CODE} to {_MAX_APP_CODE} ASCII characters")
-                continue
-            hashed = hash_app_code(code.encode())
-            if hashed in self._codes:
-                self._report(path, f"this AppCode already belongs to app `{self._codes[hashed].id}`")
-            self._codes.setdefault(hashed, app)
-
-    def _resolve(self, secret: Any, path: KeyPath) -> str | None:
-        try:
-            return resolve(secret, self._base)
-        except SecretUnresolved as error:
-            self._report(path, str(error))
-            return None
-
     def _add_grant(self, index: int, entry: GrantEntry) -> None:
         place: KeyPath = ("grants", index)
-        if entry.app not in self._apps:
-            self._missing("apps", entry.app, self._apps, (*place, "app"), "app")
+        if entry.app not in self._apps.apps:
+            self._missing("apps", entry.app, self._apps.apps, (*place, "app"), "app")
         until_ms = None if entry.until is None else int(entry.until.timestamp() * 1000)
+        if until_ms is not None and until_ms <= self._now_ms:
+            self._note((*place, "until"), "has passed, so the grant opens nothing; set a later end or take it out")
         for position, api_id in enumerate(entry.apis):
             path = (*place, "apis", position)
             api = self._apis.get(api_id)
@@ -308,38 +328,15 @@ class _Builder:
                     self._report(path, f"API `{api_id}` is not published in stage {stage}; add it to its `stages`")
                 key = (entry.app, api_id, stage)
                 if key in self._grants:
-                    self._report(path, f"app `{entry.app}` is granted `{api_id}` in {stage} twice; keep one grant")
+                    self._report(path, f"duplicate grant of `{api_id}` in {stage} to app `{entry.app}`; keep one")
                 self._grants[key] = Grant(entry.app, api_id, stage, until_ms, entry.granted_by)
 
-    def _check_errors(self, errors: Errors) -> None:
-        for label in errors.overrides:
-            path: KeyPath = ("errors", "overrides", label)
-            known = CATALOGUE.get(label)
-            if known is None:
-                self._report(path, "is no reason; `extauthz reasons` lists them")
-            elif not known.provisional:
-                self._report(path, "has an answer that the vendor documents; only provisional ones can be changed")
-
-    def _check_identity_headers(self) -> None:
-        names = [name.lower() for name in self._file.identity_headers]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            self._report(("identity_headers",), f"header `{name}` stands twice in different letter case")
-        for name in self._file.identity_headers:
-            if name.lower() in NEVER_OVERWRITTEN:
-                self._report(("identity_headers", name), "is a header that must not be overwritten")
-            for plugin in self._jwt.values():
-                if name.lower() in (entry.header for entry in plugin.claim_headers):
-                    self._report(("identity_headers", name), f"is also a claim header of plug-in `{plugin.id}`")
-
-
-def _error_settings(errors: Errors) -> ErrorSettings:
-    base = ErrorSettings(errors.generation, errors.reveal)
-    overrides = {}
-    for label, override in errors.overrides.items():
-        answer = base.answer(CATALOGUE[label])
-        overrides[label] = Answer(
-            answer.code if override.code is None else override.code,
-            answer.status if override.status is None else override.status,
-            answer.message if override.message is None else override.message,
-        )
-    return ErrorSettings(errors.generation, errors.reveal, overrides)
+    def _check_ip_control_apps(self) -> None:
+        """An app that is named wrongly would not be bound, and nobody would know."""
+        for position, plugin in enumerate(self._file.plugins):
+            if not isinstance(plugin, IpControlEntry):
+                continue
+            for number, item in enumerate(plugin.apps or ()):
+                if item.app not in self._apps.apps:
+                    path = ("plugins", self._position("plugins", position), "apps", number, "app")
+                    self._missing("apps", item.app, self._apps.apps, path, "app")

@@ -1,12 +1,11 @@
 """The plug-in sections of the configuration file: JWT and IP control."""
 
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag
 
-from extauthz.config.names import HeaderName, Id, Section
+from extauthz.config.names import HeaderName, Id, IpNetwork, Section, written
 from extauthz.config.problems import KeyPath
 from extauthz.config.secrets import FromFile
 from extauthz.domain.jwt import (
@@ -22,7 +21,11 @@ from extauthz.domain.jwt import (
 from extauthz.domain.key_source import MAX_KEYS, MAX_RESPONSE_BYTES, MOST_KEYS
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s#@]*)?$", max_length=2048)]
+Url = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    *written(r"https?://[^\s/?#@]+(/[^\s#@]*)?", "an https:// or http:// URL without user and fragment"),
+]
 
 
 class RemoteKeysEntry(Section):
@@ -89,7 +92,9 @@ class JwtEntry(Section):
 
     id: Id
     type: Literal["jwt"]
-    parameter: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] = "Authorization"
+    parameter: Annotated[
+        str, *written(r"[A-Za-z0-9_.-]{1,128}", "a header, query parameter or cookie: letters, digits, `_`, `.`, `-`")
+    ] = "Authorization"
     parameter_location: TokenPlace = TokenPlace.HEADER
     jwk: dict[str, Any] | None = Field(None, repr=False, description="one public key, or a shared secret (kty oct)")
     jwks: FromFile | dict[str, Any] | list[dict[str, Any]] | None = Field(
@@ -110,7 +115,7 @@ class JwtEntry(Section):
     required_claims: RequiredClaims = Field(
         default_factory=dict, description="claim: accepted values, or the word present; or a list of {claim, values}"
     )
-    scopes: list[Annotated[str, StringConstraints(pattern=r"^[!#-\[\]-~]+$")]] = Field(
+    scopes: list[Annotated[str, *written(r"[!#-\[\]-~]+", "one scope, without spaces and quotes")]] = Field(
         default_factory=list, description="all of them must be in the claim scope or scp"
     )
     claim_headers: ClaimHeaders = Field(
@@ -152,7 +157,7 @@ def _path(claim: str | list[str]) -> ClaimPath:
     return (claim,) if isinstance(claim, str) else tuple(claim)
 
 
-Networks = Annotated[list[IPv4Network | IPv6Network], Field(min_length=1)]
+Networks = Annotated[list[IpNetwork], Field(min_length=1)]
 
 
 class AppNetworks(Section):

@@ -4,10 +4,10 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from extauthz.config.names import NEVER_OVERWRITTEN
 from extauthz.config.plugin_schema import IpControlEntry, JwtEntry, RemoteKeysEntry
 from extauthz.config.problems import KeyPath
 from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
+from extauthz.config.sections.headers import CURE, may_tell_claim
 from extauthz.domain.ip import IpControl
 from extauthz.domain.jwk import (
     ALGORITHMS,
@@ -70,8 +70,10 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtP
         report(("claim_headers",), "gives one header to two claims, and the upstream could believe either of them")
         return None
     for one in told:
-        if one.header.lower() in NEVER_OVERWRITTEN:
-            report(one.place, f"tells a claim in `{one.header}`, a header that must not be overwritten")
+        name = one.header.lower()
+        of_token = entry.parameter_location is TokenPlace.HEADER and name == entry.parameter.lower()
+        if of_token or not may_tell_claim(name):
+            report(one.place, f"tells a claim in `{one.header}`, a header that must not be overwritten; {CURE}")
             return None
     demanded = entry.demanded_claims()
     if len({path for path, _ in demanded}) != len(demanded):

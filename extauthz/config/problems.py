@@ -1,14 +1,16 @@
 """Mistakes in a configuration, with the place where they stand and what to write instead."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
+Report = Callable[[KeyPath, str], None]
+"""Takes down what is wrong at a place of the file, or of the section in hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake. Its text never contains a secret."""
+    """One mistake, or one thing that its author should know. Its text never contains a secret."""
 
     file: str
     line: int
@@ -24,9 +26,11 @@ class Problem:
 class ConfigError(Exception):
     """A configuration that cannot be used. Carries every mistake that was found."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], notes: Sequence[Problem] = ()) -> None:
+        """``notes`` are no mistakes, but their author should know them."""
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+        self.notes = tuple(notes)
 
 
 def show_path(path: KeyPath) -> str:

@@ -14,7 +14,7 @@ def check_records(file: ConfigFile, base: Path, report: Callable[[KeyPath, str],
     log = file.decision_log
     for label in log.sample_reasons:
         if label not in CATALOGUE and label not in ALLOW_LABELS:
-            report(("decision_log", "sample_reasons", label), "is no reason; `extauthz reasons` lists them")
+            report(("decision_log", "sample_reasons", label), "is not a known reason; `extauthz reasons` lists them")
     if log.rotate is not None and not isinstance(log.destination, FromFile):
         report(("decision_log", "rotate"), "only a file can be rotated; write `destination: {file: PATH}`")
     if log.audit == "required":

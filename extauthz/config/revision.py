@@ -2,21 +2,22 @@
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Final
 
 from extauthz.config.schema import ConfigFile
 
-
-def revision_of(file: ConfigFile) -> str:
-    """A short hash of everything but the secrets, so that equal replicas show equal revisions."""
-    plain = file.model_dump(mode="json")  # SecretStr dumps as asterisks
-    dumped = json.dumps(_without_shared_secrets(plain), sort_keys=True, default=str)
-    return hashlib.sha256(dumped.encode()).hexdigest()[:12]
+_ROUNDS: Final = 20_000
+"""A revision, which everybody may see, must be no quick way to try guesses of a secret: some milliseconds for each."""
 
 
-def _without_shared_secrets(node: Any) -> Any:
-    """The file's data without the value of any symmetric JWK."""
-    if isinstance(node, dict):
-        secret = "k" if node.get("kty") == "oct" else None
-        return {key: _without_shared_secrets(value) for key, value in node.items() if key != secret}
-    return [_without_shared_secrets(item) for item in node] if isinstance(node, list) else node
+def revision_of(file: ConfigFile, secrets: Iterable[bytes]) -> str:
+    """A short hash of everything, ``secrets`` too: replicas show equal revisions when all they hold is equal.
+
+    ``secrets`` are the values of what the file names, in the order of the file, for a SecretStr dumps as asterisks.
+    """
+    plain = json.dumps(file.model_dump(mode="json"), sort_keys=True, default=str).encode()
+    hashed = hashlib.sha256()
+    for part in (plain, *secrets):
+        hashed.update(len(part).to_bytes(8, "big") + part)
+    return hashlib.pbkdf2_hmac("sha256", hashed.digest(), b"extauthz revision", _ROUNDS).hex()[:12]

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from extauthz.config.names import Address, Algorithm, AppKey, Domain, HeaderName, HttpMethod, Id, Node, Section
+from extauthz.config.names import Address, Algorithm, AppKey, HeaderName, Id, Node, Section, Text, switch, written
 from extauthz.config.plugin_schema import Plugin
 from extauthz.config.secrets import FromFile, Secret
 from extauthz.domain.api import AppCodeMode, AuthMethod, ReplayOutage, Strictness
@@ -21,7 +21,7 @@ class Tls(Section):
     cert: Path = Field(description="our certificate, then the intermediate ones")
     key: Path = Field(description="its private key, without a password")
     client_ca: Path | None = Field(None, description="who signs Envoy's certificate; with it, a client must have one")
-    allowed_clients: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
+    allowed_clients: list[Text] = Field(
         default_factory=list,
         description="who may ask, by URI (spiffe://...), DNS name or IP address; empty: all that client_ca signed",
     )
@@ -41,7 +41,7 @@ class Listen(Section):
 class OverrideAnswer(Section):
     """Another code, status or message for a reason whose answer the vendor's documents leave open."""
 
-    code: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{0,16}$")] | None = None
+    code: Annotated[str, *written(r"[A-Z0-9]{0,16}", "at most 16 capital letters and digits")] | None = None
     status: Annotated[int, Field(ge=400, le=599)] | None = None
     message: Annotated[str, StringConstraints(max_length=512)] | None = None
 
@@ -75,7 +75,9 @@ class Redis(Section):
         timedelta(milliseconds=100), description="for one round trip; twice that must fit into Envoy's timeout"
     )
     connections: Annotated[int, Field(ge=1, le=256)] = Field(8, description="per process")
-    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:._{}-]{0,64}$")] = "extauthz:"
+    prefix: Annotated[
+        str, *written(r"[A-Za-z0-9:._{}-]{0,64}", "at most 64 letters, digits, `:`, `.`, `_`, `-` and braces")
+    ] = "extauthz:"
     sentinel: Sentinels | None = Field(None, description="Sentinels say where the master is")
     cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
     cluster_nodes: list[Node] = Field(
@@ -141,7 +143,7 @@ class ClientAddress(Section):
 class BoundDomain(Section):
     """A domain that is tied to a network, to a stage, or to both."""
 
-    name: Domain
+    name: str
     network: Network | None = Field(None, description="the only network from which it may be called")
     stage: Stage | None = Field(None, description="the only stage that it serves")
 
@@ -160,14 +162,14 @@ class AnyOf(Section):
 
 Auth = AuthMethod | AnyOf | AllOf
 AuthByNetwork = Annotated[dict[Network, Auth], Field(min_length=1)]
-VpcIds = Annotated[list[Annotated[str, StringConstraints(min_length=1)]], Field(min_length=1)]
+VpcIds = Annotated[list[Text], Field(min_length=1)]
 
 
 class Group(Section):
     """APIs that share domains, and what holds for each of them that does not state its own."""
 
     id: Id
-    domains: Annotated[list[Domain | BoundDomain], Field(min_length=1)] = Field(
+    domains: Annotated[list[str | BoundDomain], Field(min_length=1)] = Field(
         description='host names, "*.suffix", or "*"; or {name, network, stage} to tie one'
     )
     networks: Annotated[list[Network], Field(min_length=1)] = Field(
@@ -190,7 +192,7 @@ class Digest(Section):
     require_timestamp: bool = False
     require_nonce: bool = False
     require_signed: list[HeaderName] = Field(default_factory=list)
-    strict: Strictness = Strictness.OFF
+    strict: Annotated[Strictness, switch(on="on", off="off")] = Strictness.OFF
 
 
 class ApiEntry(Section):
@@ -199,7 +201,7 @@ class ApiEntry(Section):
     id: Id
     group: Id
     owner: str = ""
-    methods: Annotated[list[HttpMethod], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
     path: str | None = Field(None, description="template such as /v1/orders/{orderId}; without it only Envoy's "
                                                "route context (extauthz.api) leads here")  # fmt: skip
     stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE])
@@ -209,7 +211,7 @@ class ApiEntry(Section):
         "default: the group's",
     )
     digest: Digest = Digest()
-    app_code: AppCodeMode = AppCodeMode.HEADER
+    app_code: Annotated[AppCodeMode, switch(off="off")] = AppCodeMode.HEADER
     plugins: list[Id] = Field(default_factory=list)
     vpc_ids: VpcIds | None = Field(
         None, description="VPCs that may call, by extauthz.vpc_id; default: the group's, else any"
@@ -220,11 +222,19 @@ class ApiEntry(Section):
     )
 
 
+class PreviousSecret(Section):
+    """The AppSecret before a rotation, while clients still sign with it."""
+
+    secret: Secret
+    until: AwareDatetime = Field(description="when it ends, with time zone")
+
+
 class KeyEntry(Section):
     """An AppKey and its AppSecret."""
 
     app_key: AppKey
     app_secret: Secret
+    previous: PreviousSecret | None = Field(None, description="accepted beside `app_secret` until it ends")
 
 
 class AppEntry(Section):
@@ -277,9 +287,9 @@ class DecisionLog(Section):
 class Tracing(Section):
     """One OpenTelemetry span a check; needs the extra `tracing`."""
 
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^@\s]+$")] = Field(
-        description="where an OTLP/HTTP collector takes traces, such as http://localhost:4318/v1/traces"
-    )
+    endpoint: Annotated[
+        str, *written(r"https?://[^@\s/?#]+([/?][^@\s#]*)?", "an http:// or https:// URL without user and fragment")
+    ] = Field(description="where an OTLP/HTTP collector takes traces, such as http://localhost:4318/v1/traces")
     headers: dict[HeaderName, Secret] = Field(default_factory=dict, description="sent to the collector, such as a key")
     service_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "extauthz"
     sample_without_parent: Share = Field(

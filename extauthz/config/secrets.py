@@ -2,8 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, SecretStr
+
+from extauthz.config.names import written
 
 MAX_FILE_BYTES = 1_048_576
 
@@ -13,10 +16,10 @@ class SecretUnresolved(Exception):
 
 
 class FromEnvironment(BaseModel):
-    """A secret in an environment variable."""
+    """A secret in an environment variable, as it was when the process started: for one that rotates take a file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    env: str
+    env: Annotated[str, *written(r"[A-Za-z_][A-Za-z0-9_.-]*", "the name of an environment variable, without `$`")]
 
 
 class FromFile(BaseModel):
@@ -61,6 +64,8 @@ def read_file(file: Path, base: Path) -> str:
 
 def _cure(error: OSError, file: Path) -> str:
     if isinstance(error, FileNotFoundError):
+        if any(part.startswith(("~", "$", "%", "{")) for part in file.parts):
+            return "; write the path itself: `~` and variables are not replaced"
         return f"; create {file}, or correct the path"
     if isinstance(error, IsADirectoryError):
         return "; write the path of a file in it"

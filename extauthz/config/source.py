@@ -19,13 +19,13 @@ class Source:
         """Parse ``text``, or read it from the file. Raises ConfigError: not readable, not YAML, or a repeated key."""
         self.file = file
         self._lines: dict[KeyPath, int] = {(): 1}
-        self._repeated: list[Problem] = []
+        self._faults: list[Problem] = []
         self.text = self._read() if text is None else text
         self.data: Any = self._parse(self.text)
         if not self.data and not self.text.strip():
             raise ConfigError([self.problem((), "the file is empty; begin with `listen:`, `groups:` and `apis:`")])
-        if self._repeated:
-            raise ConfigError(self._repeated)
+        if self._faults:
+            raise ConfigError(self._faults)
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A mistake at a key path, with the line of the deepest part of it that stands in the file."""
@@ -48,7 +48,7 @@ class Source:
             node = loader.get_single_node()
             return {} if node is None else self._convert(loader, node, ())
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
+            mark = _where(error)
             # The parser quotes what it stumbled over, which may be a secret that lacks its own quotes.
             message = f"not valid YAML: {_QUOTED.sub('...', error.problem or '')}"
             raise ConfigError([Problem(str(self.file), mark.line + 1 if mark else 1, (), message)]) from None
@@ -66,7 +66,13 @@ class Source:
                 self._lines[(*path, index)] = item.start_mark.line + 1
                 items.append(self._convert(loader, item, (*path, index)))
             return items
-        return loader.construct_object(node, deep=True)
+        try:
+            return loader.construct_object(node, deep=True)
+        except ValueError:  # its text may quote a secret
+            is_date = node.tag == "tag:yaml.org,2002:timestamp"
+            message = "no such date or time exists" if is_date else "cannot be read as it is written; put it in quotes"
+            self._faults.append(Problem(str(self.file), node.start_mark.line + 1, path, message))
+            return None
 
     def _convert_mapping(self, loader: Any, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Any]:
         own = {id(key) for key, _ in node.value}
@@ -78,8 +84,14 @@ class Source:
                 key = str(key)
             line = key_node.start_mark.line + 1
             if key in data and id(key_node) in own:
-                message = f"key `{key}` stands twice in one mapping; keep one of them"
-                self._repeated.append(Problem(str(self.file), line, (*path, key), message))
+                message = f"duplicate key `{key}` in one mapping; keep one of them"
+                self._faults.append(Problem(str(self.file), line, (*path, key), message))
             self._lines[(*path, key)] = line
             data[key] = self._convert(loader, value_node, (*path, key))
         return data
+
+
+def _where(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
+    """What is never closed is wrong where it begins; the parser finds out at the end of the file, or near it."""
+    begins = "flow" in (error.context or "") or "quoted" in (error.context or "")
+    return error.context_mark if begins and error.context_mark else error.problem_mark

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from extauthz.config.problems import ConfigError, KeyPath, Problem
 from extauthz.config.schema import ConfigFile
 from extauthz.config.source import Source
+from extauthz.config.text import find_stray
 
 _SECTIONS: Final = ("groups", "plugins", "apis", "apps", "grants")
 _CURES: Final = {
@@ -21,7 +22,9 @@ _CURES: Final = {
     "datetime_from_date_parsing": "must be a date and time, as in 2027-01-31T00:00:00Z",
     "extra_forbidden": "is not a known key",
     "model_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of keys",
     "list_type": "must be a list",
+    "string_pattern_mismatch": "is not written as it must be",
 }
 
 
@@ -36,22 +39,35 @@ class Validated:
     position: Callable[[str, int], int]
     """From an entry's place in ``file`` to its place in the YAML file."""
 
+    def place(self, path: KeyPath) -> KeyPath:
+        """From a key path in ``file`` to the one in the YAML file."""
+        if len(path) > 1 and path[0] in _SECTIONS and isinstance(path[1], int):
+            return (path[0], self.position(str(path[0]), path[1]), *path[2:])
+        return path
+
 
 def validate(source: Source) -> Validated:
     """Check the shape. Raises ConfigError only when too little is left to look for further mistakes."""
     if not isinstance(source.data, dict):
         raise ConfigError([source.problem((), "the file must be a mapping of keys, such as `listen:` and `apis:`")])
+    stray = [source.problem(path, message) for path, message in find_stray(source.data)]
     try:
-        return Validated(ConfigFile.model_validate(source.data), [], set(), lambda _section, index: index)
+        return Validated(ConfigFile.model_validate(source.data), stray, set(), lambda _section, index: index)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = _problems(source, details)
+        problems = combined(stray, _problems(source, details))
     pruned, broken, kept = _prune(source.data, details)
     try:
         file = ConfigFile.model_validate(pruned)
     except ValidationError:
         raise ConfigError(problems) from None
     return Validated(file, problems, broken, lambda section, index: kept[section][index])
+
+
+def combined(first: list[Problem], others: list[Problem]) -> list[Problem]:
+    """Both in the order of the file; of a place that ``first`` names the others say nothing more."""
+    places = {problem.path for problem in first}
+    return sorted((*first, *(one for one in others if one.path not in places)), key=lambda problem: problem.line)
 
 
 def _problems(source: Source, details: list[ErrorDetails]) -> list[Problem]:
@@ -81,6 +97,8 @@ def _real_path(data: Any, detail: ErrorDetails) -> KeyPath:
 
 def _message(path: KeyPath, detail: ErrorDetails) -> str:
     message = _CURES.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "too_short":
+        message = "must not be empty: an empty list here means nobody and nothing; list one or leave the key out"
     if detail["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1)

@@ -22,11 +22,21 @@ class App:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyPair:
-    """An AppKey and its AppSecret. The secret never appears in ``repr``."""
+    """An AppKey and its AppSecret. No secret ever appears in ``repr``."""
 
     app: App
     app_key: str
     secret: bytes = field(repr=False)
+    previous: bytes | None = field(default=None, repr=False)
+    """The secret before the last rotation, valid until ``previous_until_ms``."""
+    previous_until_ms: int | None = None
+    """Milliseconds since 1970."""
+
+    def previous_at(self, now_ms: int) -> bytes | None:
+        """The secret before the last rotation, if it is still valid. The end itself is outside."""
+        if self.previous is None or self.previous_until_ms is None or now_ms >= self.previous_until_ms:
+            return None
+        return self.previous
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Encoded slash, backslash, question mark, control character, and an escape inside an escape.
 _ENCODED_TRAPS = re.compile(r"%(?:2[fF]|5[cC]|3[fF]|[01][0-9A-Fa-f]|7[fF]|25[0-9A-Fa-f]{2})")
-_NAME = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+_NAME = re.compile(r"\{[A-Za-z_][A-Za-z0-9_-]*\}")
 
 
 class TemplateError(ValueError):
@@ -74,7 +74,7 @@ def parse_template(template: str) -> tuple[str, ...]:
             shape.append("*")
         elif _NAME.fullmatch(segment):
             shape.append("{}")
-        elif any(sign in segment for sign in "{}*?#;%\\ "):
+        elif any(sign in segment for sign in "{}*?#;%\\"):
             raise TemplateError(
                 f"path {template!r}: segment {segment!r} must be plain text, a whole `{{name}}`, or a final `*`"
             )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from extauthz.config import ConfigError, ServiceConfig
 from extauthz.config.schema import ConfigFile
+from extauthz.serve.changes import changes
 from extauthz.wire.servicer import describe
 
 RESTART_ONLY: Final = (
@@ -93,9 +94,10 @@ class Reloader:
         status.last_success_s = time.time()
         status.problems = ()
         status.restart_needed = _changed_keys(self._running_with, config.file)
-        _log.info("reloaded: revision %s, before %s", config.snapshot.revision, before.snapshot.revision)
+        revisions = (config.snapshot.revision, before.snapshot.revision)
+        _log.info("reloaded: revision %s, before %s; %s", *revisions, changes(before, config) or "no entry changed")
         for note in config.notes:
-            _log.warning("note: %s", note)
+            _log.warning("%s", note)
         if status.restart_needed:
             _log.warning("changed, but only a restart applies it: %s", ", ".join(status.restart_needed))
 

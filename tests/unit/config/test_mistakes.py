@@ -80,7 +80,7 @@ def test_every_mistake_of_a_file_is_listed_with_its_place(write):
     ("change", "says"),
     [
         (("/v1/orders", "/v1//orders"), "empty or dot segment"),
-        (("group: shop", "group: shpo"), "group `shpo` does not exist; known: shop"),
+        (("group: shop", "group: shpo"), "group `shpo` does not exist; did you mean `shop`? Known: shop"),
         (("{internet: digest}", "{internet: jwt}"), "lists no JWT plug-in"),
         (("{internet: digest}", "{intranet: digest}"), "internet"),
         (("{internet: digest}", "{}"), "auth"),
@@ -88,7 +88,7 @@ def test_every_mistake_of_a_file_is_listed_with_its_place(write):
         (("{internet: digest}", "{internet: appcode}, app_code: 'off'"), "`app_code` is off"),
         (("apis: [orders]", "apis: [orders], until: 2027-01-01"), "time zone"),
         (("apis: [orders]", "apis: [orders], until: 2027-01-01T00:00:00"), "time zone"),
-        (("apis: [orders]", "apis: [orders, orders]"), "twice"),
+        (("apis: [orders]", "apis: [orders, orders]"), "duplicate grant"),
         (("apis: [orders]", "apis: [orders], stages: [PRE]"), "not published in stage PRE"),
         (("[shop-code-0001]", "[short]"), "8 to 128"),
         (("[shop-code-0001]", "[shop-code-0001, shop-code-0001]"), "already belongs"),
@@ -96,8 +96,8 @@ def test_every_mistake_of_a_file_is_listed_with_its_place(write):
         (("app_secret: shop-secret-0001", "app_secret: 1234567"), "app_secret"),
         (("app_key: shop-key-0001", "app_key: 'shop key'"), "app_key"),
         (("listen:", "identity_headers: {Host: app_id}\nlisten:"), "must not be overwritten"),
-        (("listen:", "identity_headers: {X-A: app_id, x-a: stage}\nlisten:"), "stands twice"),
-        (("listen:", "errors: {overrides: {nothing: {}}}\nlisten:"), "is no reason"),
+        (("listen:", "identity_headers: {X-A: app_id, x-a: stage}\nlisten:"), "duplicate header `x-a`"),
+        (("listen:", "errors: {overrides: {nothing: {}}}\nlisten:"), "is not a known reason"),
         (("listen:", "errors: {overrides: {not_granted: {}}}\nlisten:"), "vendor documents"),
         (("listen:", "errors: {overrides: {nonce_used: {status: 200}}}\nlisten:"), "400"),
     ],
@@ -111,7 +111,7 @@ def test_a_mistake_is_named_with_its_cure(write, change, says):
 def test_a_key_that_stands_twice_is_a_mistake(write):
     places, text = mistakes(write(GOOD + "grants: []\n"))
     assert places == [(11, "grants")]
-    assert "stands twice" in text
+    assert "duplicate key `grants`" in text
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_secret_beside_another_mistake_is_not_quoted(write, place):
 
 def test_no_secret_is_in_the_repr_of_what_was_loaded(write):
     data = yaml.safe_load(GOOD)
-    data["apps"][0]["app_codes"] = [SECRET]
+    data["apps"][0]["app_codes"] = [f"code-{SECRET}"]
     long_secret = SECRET * 3
     data["plugins"] = [{"id": "p", "type": "jwt", "jwk": {"kty": "oct", "k": long_secret}},
                        {"id": "q", "type": "jwt", "jwks": {"keys": [{"kty": "oct", "k": long_secret}]}}]  # fmt: skip
@@ -236,7 +236,7 @@ def test_check_config_ends_with_0_for_a_sound_file_and_1_for_a_bad_one(write):
     assert (good.exit_code, "sound. 2 APIs, 1 apps" in good.output) == (0, True)
     bad = RUN(app, ["check-config", str(write(BAD, "bad.yaml"))])
     assert bad.exit_code == 1
-    assert bad.output.count("bad.yaml:") == 8
+    assert sum("bad.yaml:" in line for line in bad.output.splitlines() if not line.startswith("warning: ")) == 8
     assert "8 mistakes" in bad.output
     missing = RUN(app, ["check-config", "/nonexistent/extauthz.yaml"])
     assert missing.exit_code == 1

@@ -51,8 +51,8 @@ def test_the_configuration_of_these_tests_is_good(tmp_path: Path):
         (REMOTE | {"remote_keys": {}}, "needs exactly one of `jwks_uri` and `oidc_issuer`"),
         (REMOTE | {"remote_keys": {"jwks_uri": URI, "oidc_issuer": URI}}, "needs exactly one of `jwks_uri`"),
         (REMOTE | {"remote_keys": {"jwks_uri": "http://keys.example.com/"}}, "state `allow_http: true`"),
-        (REMOTE | {"remote_keys": {"jwks_uri": "https://user:secret@keys.example.com/"}}, "should match pattern"),
-        (REMOTE | {"remote_keys": {"jwks_uri": "file:///etc/passwd"}}, "should match pattern"),
+        (REMOTE | {"remote_keys": {"jwks_uri": "https://user:secret@keys.example.com/"}}, "URL without user"),
+        (REMOTE | {"remote_keys": {"jwks_uri": "file:///etc/passwd"}}, "must be an https:// or http:// URL"),
         (REMOTE | {"remote_keys": {"jwks_uri": URI, "min_lifetime": 100, "max_lifetime": 50}}, "`min_lifetime` <="),
         (REMOTE | {"remote_keys": {"jwks_uri": URI, "max_stale": 50}}, "`max_stale`"),
         (REMOTE | {"remote_keys": {"jwks_uri": URI, "ca_file": "missing.pem"}}, "cannot be read as PEM"),
@@ -61,27 +61,27 @@ def test_the_configuration_of_these_tests_is_good(tmp_path: Path):
         (JWT | {"jwk": {"kty": "oct", "k": "c2hvcnQ"}}, "too short for HS256"),
         (JWT | {"jwk": RSA_KEY}, "is a private key"),
         (JWT | {"prevent_jti_replay": True, "ignore_expiration_check": True}, "remembered forever"),
-        (JWT | {"required_claims": {"tenant": []}}, "at least 1 item"),
-        (JWT | {"required_claims": [{"claim": [], "values": "present"}]}, "at least 1 item"),
+        (JWT | {"required_claims": {"tenant": []}}, "must not be empty"),
+        (JWT | {"required_claims": [{"claim": [], "values": "present"}]}, "must not be empty"),
         (
             JWT | {"required_claims": [{"claim": "a", "values": "present"}, {"claim": ["a"], "values": [1]}]},
             "required_claims: names one claim twice",
         ),
         (JWT | {"required_claims": [{"claim": "a", "value": [1]}]}, "did you mean `values`?"),
         (JWT | {"required_claims": [{"claim": ["a", 5], "values": [1]}]}, "claim[1]: must be text"),
-        (JWT | {"required_claims": "a"}, "should be a valid dictionary"),
-        (JWT | {"claim_headers": [{"claim": ["a", "b"], "header": "two words"}]}, "[0].header: String should match"),
-        (JWT | {"claim_headers": {"sub": "two words"}}, "claim_headers.sub: String should match pattern"),
+        (JWT | {"required_claims": "a"}, "must be a mapping of keys"),
+        (JWT | {"claim_headers": [{"claim": ["a", "b"], "header": "two words"}]}, "[0].header: must be a header name"),
+        (JWT | {"claim_headers": {"sub": "two words"}}, "claim_headers.sub: must be a header name"),
         (
             JWT | {"claim_headers": [{"claim": "a", "header": "X-A"}, {"claim": ["a", "b"], "header": "x-a"}]},
             "gives one header to two claims",
         ),
         (JWT | {"claim_headers": [{"claim": ["a", "b"], "header": "Host"}]}, "[0].header: tells a claim in `Host`"),
         (JWT | {"issuer": "https://a/", "issuers": ["https://b/"]}, "stands beside `issuer`"),
-        (JWT | {"issuers": []}, "at least 1 item"),
+        (JWT | {"issuers": []}, "must not be empty"),
         (JWT | {"issuers": ["https://login.microsoftonline.com/{tenantid}/v2.0"]}, "is a template, which no token"),
-        (JWT | {"token_types": []}, "at least 1 item"),
-        (JWT | {"scopes": ["two words"]}, "should match pattern"),
+        (JWT | {"token_types": []}, "must not be empty"),
+        (JWT | {"scopes": ["two words"]}, "must be one scope, without spaces"),
     ],
 )
 def test_a_jwt_plug_in_with_a_mistake(tmp_path: Path, plugin: dict[str, Any], told: str):
@@ -165,16 +165,15 @@ IP: dict[str, Any] = {"id": "ip", "type": "ip_control"}
         (IP, "needs either an allow list"),
         (IP | {"allow": ["10.0.0.0/8"], "refuse": ["10.0.0.0/8"]}, "needs either an allow list"),
         (IP | {"refuse": ["10.0.0.0/8"], "apps": [{"app": "x", "networks": ["10.0.0.0/8"]}]}, "binds every app"),
-        (IP | {"allow": []}, "at least 1 item"),
-        (IP | {"refuse": []}, "at least 1 item"),
-        (IP | {"apps": []}, "at least 1 item"),
-        (IP | {"allow": ["10.0.0.1/8"]}, "ip_control"),
+        (IP | {"allow": []}, "must not be empty"),
+        (IP | {"refuse": []}, "must not be empty"),
+        (IP | {"apps": []}, "must not be empty"),
+        (IP | {"allow": ["10.0.0.1/8"]}, "write `10.0.0.0/8` or the address alone"),
         (IP | {"apps": [{"app": "x", "networks": ["10.0.0.0/8"]}] * 2}, "names an app twice"),
     ],
 )
 def test_an_ip_control_plug_in_with_a_mistake(tmp_path: Path, plugin: dict[str, Any], told: str):
-    text = mistakes(tmp_path, plugins=[JWT, plugin])
-    assert told in text or "host bits" in text
+    assert told in mistakes(tmp_path, plugins=[JWT, plugin])
 
 
 def test_an_ip_control_plug_in_with_apps(tmp_path: Path):
@@ -182,7 +181,8 @@ def test_an_ip_control_plug_in_with_apps(tmp_path: Path):
     apis = [
         {"id": "a", "group": "g", "methods": ["GET"], "path": "/a", "auth": {"internet": "digest"}, "plugins": ["ip"]}
     ]
-    control = loaded(tmp_path, plugins=[plugin], apis=apis)["a"].ip_control
+    apps = [{"id": "x", "app_codes": ["code-of-x-0001"]}]
+    control = loaded(tmp_path, plugins=[plugin], apis=apis, apps=apps)["a"].ip_control
     assert control is not None
     assert control.admits("192.0.2.1", "x")
     assert not control.admits("192.0.2.2", "x")
@@ -200,9 +200,10 @@ BARE: dict[str, Any] = {"id": "a", "group": "g", "methods": ["GET"], "path": "/a
         (GROUP | {"networks": ["vpc"], "auth": {"internet": "none"}}, BARE, "is not among the group's `networks`"),
         (GROUP | {"networks": ["vpc"], "domains": [{"name": "a.b", "network": "internet"}], "auth": {"vpc": "none"}},
          BARE, "is not among the group's `networks`"),
-        (GROUP | {"domains": ["a.b", {"name": "A.B", "stage": "TEST"}], "auth": {"vpc": "none"}}, BARE, "stands twice"),
-        (GROUP | {"auth": {"vpc": "none"}, "vpc_ids": []}, BARE, "at least 1 item"),
-        (GROUP | {"auth": {"vpc": "none"}}, BARE | {"vpc_ids": []}, "at least 1 item"),
+        (GROUP | {"domains": ["a.b", {"name": "A.B", "stage": "TEST"}], "auth": {"vpc": "none"}}, BARE,
+         "duplicate domain `a.b`"),
+        (GROUP | {"auth": {"vpc": "none"}, "vpc_ids": []}, BARE, "must not be empty"),
+        (GROUP | {"auth": {"vpc": "none"}}, BARE | {"vpc_ids": []}, "must not be empty"),
         (GROUP | {"auth": {"vpc": "none"}, "plugins": ["nothing"]}, BARE, "plug-in `nothing` does not exist"),
         (GROUP | {"auth": {"vpc": "jwt"}}, BARE, "asks for jwt but the API lists no JWT plug-in"),
     ],

@@ -25,7 +25,7 @@ def problems(tmp_path, **more):
         ({"audit": "required"}, ""),
         ({"destination": {"file": "x"}, "rotate": {"max_mebibytes": 1}}, ""),
         ({"sample_reasons": {"nonce_used": 0.1, "asked_again": 0}}, ""),
-        ({"sample_reasons": {"nonce_usd": 0.1}}, "is no reason"),
+        ({"sample_reasons": {"nonce_usd": 0.1}}, "is not a known reason"),
         ({"sample_allowed": 1.5}, "sample_allowed"),
         ({"rotate": {"max_mebibytes": 1}}, "only a file can be rotated"),
         ({"audit": "required", "destination": "none"}, "needs a log"),

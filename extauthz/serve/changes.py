@@ -1,0 +1,57 @@
+"""What a reload changed, for its log line: names of entries, never a value."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, Final
+
+from extauthz.config import ServiceConfig
+
+_SECTIONS: Final = {"groups": "groups", "plugins": "plug-ins", "apis": "APIs", "apps": "apps"}
+_NAMED: Final = 5
+
+
+def changes(before: ServiceConfig, after: ServiceConfig) -> str:
+    """Entries added, removed and changed, such as ``APIs: +orders; apps: shop changed``; empty when there are none."""
+    told = []
+    for section, name in _SECTIONS.items():
+        old = {entry.id: entry for entry in getattr(before.file, section)}
+        new = {entry.id: entry for entry in getattr(after.file, section)}
+        also = _apps_with_other_credentials(before, after) if section == "apps" else frozenset()
+        told.append(_told(name, old, new, also))
+    told.append(_told("grants", _grants(before), _grants(after), frozenset()))
+    return "; ".join(part for part in told if part)
+
+
+def _told(name: str, old: Mapping[Any, Any], new: Mapping[Any, Any], also: frozenset[str]) -> str:
+    added, removed = new.keys() - old.keys(), old.keys() - new.keys()
+    changed = {key for key in new.keys() & old.keys() if new[key] != old[key] or key in also}
+    parts = [_list("added", added), _list("removed", removed), _list("changed", changed)]
+    told = ", ".join(part for part in parts if part)
+    return f"{name}: {told}" if told else ""
+
+
+def _list(what: str, keys: Iterable[Hashable]) -> str:
+    names = sorted(str(key) for key in keys)
+    more = ", ..." if len(names) > _NAMED else ""
+    return f"{len(names)} {what} ({', '.join(names[:_NAMED])}{more})" if names else ""
+
+
+def _grants(config: ServiceConfig) -> dict[str, Any]:
+    return {
+        f"{grant.app} for {api} in {stage}": grant.until
+        for grant in config.file.grants
+        for api in grant.apis
+        for stage in grant.stages
+    }
+
+
+def _apps_with_other_credentials(before: ServiceConfig, after: ServiceConfig) -> frozenset[str]:
+    """Apps whose secrets or codes have other values, which a file that names them elsewhere does not show."""
+    old, new = before.snapshot, after.snapshot
+    changed = {
+        pair.app.id
+        for app_key, pair in new.keys.items()
+        if (known := old.keys.get(app_key)) is not None
+        and (known.secret, known.previous) != (pair.secret, pair.previous)
+    }
+    changed |= {new.app_codes[code].id for code in new.app_codes.keys() - old.app_codes.keys()}
+    return frozenset(changed)
