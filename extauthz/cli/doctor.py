@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -26,6 +28,8 @@ from extauthz.doctor import (
     read,
 )
 
+_STYLES: Final = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+
 
 def doctor(
     file: Path = typer.Argument(
@@ -35,7 +39,7 @@ def doctor(
     config: Path | None = typer.Option(None, "--config", "-c", help="The service's configuration, to know its APIs."),
     workers: int = typer.Option(1, min=1, help="Processes that answer checks."),
     ignore: list[str] = typer.Option([], metavar="ID", help="A finding to leave out; may be repeated."),
-    strict: bool = typer.Option(False, "--strict", help="Let warnings fail too."),
+    strict: bool = typer.Option(False, "--strict", help="Let warnings fail too; notes never do."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
 ) -> None:
     """Name what would hurt in the configuration of whatever asks the service: where, why, and what to write instead.
@@ -56,7 +60,8 @@ def doctor(
         typer.echo(json.dumps([_as_dict(finding, documents) for finding in findings], indent=2))
     else:
         _print(file, findings, documents)
-    if any(strict or finding.rule.severity is Severity.ERROR for finding in findings):
+    fatal = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
+    if any(finding.severity in fatal for finding in findings):
         raise typer.Exit(1)
 
 
@@ -78,13 +83,13 @@ def _as_dict(finding: Finding, documents: Documents) -> dict[str, object]:
     rule, spot = finding.rule, finding.spot
     return {
         "id": rule.id,
-        "severity": rule.severity.value,
+        "severity": finding.severity.value,
         "path": show_path(spot.path[1:]),
         "document": spot.path[0],
         "line": documents.line(spot.path),
         "detail": spot.detail,
         "why": rule.why,
-        "instead": rule.instead,
+        "instead": finding.instead,
     }
 
 
@@ -92,23 +97,23 @@ def _print(file: Path, findings: list[Finding], documents: Documents) -> None:
     table = Table(show_lines=True)
     for title in ("finding, and where", "why, and what to write instead"):
         table.add_column(title, overflow="fold")
-    for rule, spots in _by_rule(findings).items():
-        style = "bold red" if rule.severity is Severity.ERROR else "yellow"
-        left = [f"[{style}]{rule.severity}: {rule.id}[/]"]
+    for (rule, severity, instead), spots in _together(findings).items():
+        left = [f"[{_STYLES[severity]}]{severity}: {rule.id}[/]"]
         for spot in spots:
             detail = f" ({spot.detail})" if spot.detail else ""
             left.append(_plain(f"line {documents.line(spot.path)}: {show_path(spot.path[1:])}{detail}"))
-        table.add_row("\n".join(left), f"{_plain(rule.why)}\n[green]{_plain(rule.instead)}[/]")
+        table.add_row("\n".join(left), f"{_plain(rule.why)}\n[green]{_plain(instead)}[/]")
     if findings:
         Console(width=None if sys.stdout.isatty() else 120).print(table)
-    errors = sum(finding.rule.severity is Severity.ERROR for finding in findings)
-    typer.echo(f"{file}: {errors} errors, {len(findings) - errors} warnings")
+    count = Counter(finding.severity for finding in findings)
+    typer.echo(f"{file}: " + ", ".join(f"{count[severity]} {severity}s" for severity in Severity))
 
 
-def _by_rule(findings: list[Finding]) -> dict[Rule, list[Spot]]:
-    spots: dict[Rule, list[Spot]] = {}
+def _together(findings: list[Finding]) -> dict[tuple[Rule, Severity, str], list[Spot]]:
+    """Findings that say the same about different places."""
+    spots: dict[tuple[Rule, Severity, str], list[Spot]] = {}
     for finding in findings:
-        spots.setdefault(finding.rule, []).append(finding.spot)
+        spots.setdefault((finding.rule, finding.severity, finding.instead), []).append(finding.spot)
     return spots
 
 

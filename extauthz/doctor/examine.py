@@ -3,26 +3,31 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from extauthz.doctor import cluster_rules, filter_rules, listener_rules, route_rules, timing_rules
-from extauthz.doctor.envoy import is_envoy, read_envoy
 from extauthz.doctor.file import UnreadableError
 from extauthz.doctor.finding import Finding, Rule, Severity
 from extauthz.doctor.material import Material, Path
-from extauthz.doctor.mesh import read_resources
+from extauthz.doctor.reading.envoy import is_envoy, read_envoy
+from extauthz.doctor.reading.mesh import read_resources
+from extauthz.doctor.rules import asking, body, cluster, gateway, istio, listener, patches, route, service_call, timing
 from extauthz.doctor.service import ServiceFacts
 
 RULES: Final[tuple[Rule, ...]] = (
-    *filter_rules.RULES,
-    *listener_rules.RULES,
-    *route_rules.RULES,
-    *timing_rules.RULES,
-    *cluster_rules.RULES,
+    *asking.RULES,
+    *service_call.RULES,
+    *body.RULES,
+    *listener.RULES,
+    *route.RULES,
+    *istio.RULES,
+    *gateway.RULES,
+    *patches.RULES,
+    *timing.RULES,
+    *cluster.RULES,
 )
 """Everything that the doctor looks for."""
 
 
 def examine(documents: list[Any], service: ServiceFacts, ignore: Iterable[str] = ()) -> list[Finding]:
-    """Examine the documents of one file: errors first, then in the order of the registry.
+    """Examine the documents of one file: errors first, then warnings and notes, each in the order of the registry.
 
     Raises UnreadableError when there is nothing in them that the doctor knows.
     """
@@ -43,7 +48,7 @@ def examine(documents: list[Any], service: ServiceFacts, ignore: Iterable[str] =
     found = [
         Finding(rule, spot) for rule in RULES if rule.id not in left_out for spot in rule.examine(material, service)
     ]
-    return sorted(found, key=lambda finding: finding.rule.severity is not Severity.ERROR)
+    return sorted(found, key=lambda finding: tuple(Severity).index(finding.severity))
 
 
 def gather(documents: list[Any]) -> Material:

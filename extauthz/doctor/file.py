@@ -26,12 +26,18 @@ class Documents:
     def __init__(self, text: str) -> None:
         """Parse. Raises UnreadableError when the text is neither YAML nor JSON."""
         self._lines: dict[Path, int] = {(): 1}
+        self._snake_lines: dict[Path, int] = {}
         self._nodes = 0
         self.documents: list[Any] = self._parse(text)
 
     def line(self, path: Path) -> int:
         """The line, counted from 1, of the deepest part of a path that stands in the file."""
+        if not self._snake_lines:
+            self._snake_lines = {_snake_path(known): line for known, line in self._lines.items()}
         while path not in self._lines:
+            line = self._snake_lines.get(_snake_path(path))
+            if line is not None:
+                return line
             path = path[:-1]
         return self._lines[path]
 
@@ -92,10 +98,18 @@ def read(file: FilePath) -> Documents:
         raise UnreadableError(f"cannot be read: {error.strerror}") from None
 
 
-def snake_case(node: Any) -> Any:
+_USER_KEYS: Final = frozenset(
+    {"typed_per_filter_config", "map", "policies", "context_extensions", "filter_metadata", "typed_filter_metadata",
+     "typed_extension_protocol_options", "named_filter_chains", "fields"}
+)  # fmt: skip
+"""Fields whose keys are names that somebody chose, which are left as they are."""
+
+
+def snake_case(node: Any, *, names: bool = False) -> Any:
     """Envoy's configuration with ``lowerCamelCase`` field names, which JSON permits, as ``snake_case``."""
     if isinstance(node, dict):
-        return {_snake(key): snake_case(value) for key, value in node.items()}
+        renamed = {key if names else _snake(key): value for key, value in node.items()}
+        return {key: snake_case(value, names=not names and key in _USER_KEYS) for key, value in renamed.items()}
     if isinstance(node, list):
         return [snake_case(item) for item in node]
     return node
@@ -105,3 +119,7 @@ def _snake(key: str) -> str:
     if not _CAMEL.fullmatch(key):
         return key
     return re.sub(r"[A-Z]", lambda match: "_" + match[0].lower(), key)
+
+
+def _snake_path(path: Path) -> Path:
+    return tuple(_snake(part) if isinstance(part, str) else part for part in path)

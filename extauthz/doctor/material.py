@@ -7,7 +7,7 @@ covers Envoy, Istio and Envoy Gateway; the path in the user's file stays with ea
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 Path = tuple[str | int, ...]
 """Keys and list positions from the top of the file; with several documents the first part names the document."""
@@ -15,9 +15,11 @@ Json = Mapping[str, Any]
 Port = int | str
 """Where a process listens: a port, or the path of a Unix socket."""
 
+EXT_AUTHZ: Final = "envoy.filters.http.ext_authz"
+
 
 class Platform(StrEnum):
-    """In whose words the file is written."""
+    """In whose words the file is written, or who generated it."""
 
     ENVOY = "Envoy"
     ISTIO = "Istio"
@@ -48,6 +50,8 @@ class Asking:
     service_ports: tuple[Port, ...] = ()
     """The ports at which we are asked, empty when unknown."""
     clusters: tuple[str, ...] = ()
+    in_chain: bool = False
+    """Whether it is a filter of Envoy's own configuration, whose routes are examined with it."""
 
     def at(self, *fields: str) -> Path:
         """Where a field stands, or should stand, in the user's file."""
@@ -58,27 +62,73 @@ class Asking:
         return dig(self.settings, *fields)
 
 
+class Verdict(StrEnum):
+    """Whether Envoy asks an ext_authz service before a request takes a leaf."""
+
+    ASKED = "asked"
+    OFF = "off"
+    """ext_authz is switched off here, or not switched on."""
+    SOMETIMES = "sometimes"
+    """A condition of the filter decides, and may say no."""
+    ABSENT = "absent"
+    """There is no ext_authz filter that could ask."""
+    UNSEEN = "unseen"
+    """What decides comes from a control plane and is not in this file."""
+    UNKNOWN = "unknown"
+    """The file says something that the doctor does not understand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Are we asked here? And which part of the file says so."""
+
+    verdict: Verdict
+    path: Path = ()
+    detail: str = ""
+    deliberate: bool = False
+    """Whether somebody wrote at this very route that it goes unasked."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpFilter:
     """One filter of a listener's chain."""
 
     path: Path
+    name: str
     type: str
     """The last part of its ``@type``: ``ExtAuthz``, ``Router``, ``Lua``."""
     config: Json
+    disabled: bool = False
+    """Whether it is off unless a route switches it on."""
+    condition: Answer | None = None
+    """What may skip it on every route, found in the chain: a matcher, an unseen configuration."""
+    delegated: bool = False
+    """Whether it stands inside an ExtensionWithMatcher, whose tree routes may replace."""
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """One route, with what it says to ext_authz."""
+class Leaf:
+    """Where a request can end up: a route, one of its weighted clusters, an action of a matcher tree."""
 
     path: Path
-    config: Json
-    disabled: bool
-    """Whether ext_authz is switched off here, by the route itself or by what is around it."""
+    route: Json
+    """The route that it is, or belongs to."""
+    route_path: Path
+    levels: tuple[tuple[Path, Json], ...]
+    """What may say something to the filters, most general first: route configuration, host, route, weighted cluster."""
+    answer: Answer
     check: Json
-    """``check_settings`` of route configuration, virtual host and route, merged as Envoy does."""
-    disabled_at: Path = ()
+    """The ``check_settings`` that hold here, merged as Envoy does."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether we are asked before a request takes this way."""
+        return self.answer.verdict is Verdict.ASKED
+
+    @property
+    def forwards(self) -> bool:
+        """Whether a request reaches an upstream here, or may: redirects and direct answers do not."""
+        return not ({"redirect", "direct_response", "non_forwarding_action"} & self.route.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +136,20 @@ class VirtualHost:
     """One virtual host."""
 
     path: Path
+    config: Json
     domains: tuple[str, ...]
-    routes: tuple[Route, ...]
+    leaves: tuple[Leaf, ...]
+    takes_all: bool
+    """Whether every request of its domains finds a route."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """One route configuration, as one connection manager uses it."""
+
+    path: Path
+    config: Json
+    hosts: tuple[VirtualHost, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +159,27 @@ class Manager:
     path: Path
     config: Json
     filters: tuple[HttpFilter, ...]
-    routes_path: Path
-    hosts: tuple[VirtualHost, ...]
+    tables: tuple[RouteTable, ...]
+    nothing_said: Answer
+    """Whether we are asked on a route that says nothing about it."""
+    platform: Platform = Platform.ENVOY
+    listener_path: Path = ()
+    listener: Json = field(default_factory=dict)
 
-    def routes(self) -> Iterator[Route]:
-        """Every route of every virtual host."""
-        for host in self.hosts:
-            yield from host.routes
+    def leaves(self) -> Iterator[Leaf]:
+        """Every leaf of every virtual host."""
+        for table in self.tables:
+            for host in table.hosts:
+                yield from host.leaves
 
     def position(self, type_name: str) -> int | None:
         """Where in the chain the first filter of a type stands."""
         return next((index for index, one in enumerate(self.filters) if one.type == type_name), None)
+
+    @property
+    def asks(self) -> bool:
+        """Whether an ext_authz filter stands in its chain, or may."""
+        return self.position("ExtAuthz") is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +192,7 @@ class Cluster:
     """Host and port of each; no host for Unix sockets."""
     dynamic: bool
     """Whether endpoints come from EDS or DNS, so that the file does not tell how many there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """An Istio AuthorizationPolicy with action CUSTOM."""
-
-    path: Path
-    provider: str
-    rules: Any
+    platform: Platform = Platform.ENVOY
 
 
 @dataclass(slots=True)
@@ -141,14 +205,29 @@ class Material:
     missing_clusters: list[Path] = field(default_factory=list)
     elsewhere: list[Path] = field(default_factory=list)
     """Listeners or routes that Envoy fetches from a control plane: they cannot be seen here."""
-    policies: list[Policy] = field(default_factory=list)
+    bypasses: list[tuple[Path, str]] = field(default_factory=list)
+    """Filter chains without HTTP beside such as ask us."""
     providers: dict[str, Asking] = field(default_factory=dict)
     """Istio's extensionProviders by name."""
-    client_policies: list[tuple[Path, Json]] = field(default_factory=list)
-    """Envoy Gateway's ClientTrafficPolicies."""
+    resources: list[tuple[Path, Json]] = field(default_factory=list)
+    """Kubernetes resources, each with its place."""
+    patched_managers: dict[Platform, dict[str, Any]] = field(default_factory=dict)
+    """What patches in the file lay over every HttpConnectionManager."""
+    patches: list[tuple[Path, Json]] = field(default_factory=list)
+    """Every single patch of an EnvoyFilter or EnvoyPatchPolicy."""
 
     def __bool__(self) -> bool:
-        return bool(self.askings or self.managers or self.policies or self.elsewhere)
+        return bool(self.askings or self.managers or self.elsewhere or self.custom_policies())
+
+    def kind(self, *kinds: str, group: str = "") -> Iterator[tuple[Path, Json]]:
+        """The resources of some kinds; ``group`` is how their apiVersion begins."""
+        for path, resource in self.resources:
+            if resource.get("kind") in kinds and str(resource.get("apiVersion") or group).startswith(group):
+                yield path, resource
+
+    def custom_policies(self) -> list[tuple[Path, Json]]:
+        """Istio's AuthorizationPolicies with action CUSTOM."""
+        return [one for one in self.kind("AuthorizationPolicy") if dig(one[1], "spec", "action") == "CUSTOM"]
 
 
 def dig(node: Any, *keys: str | int) -> Any:
@@ -171,6 +250,22 @@ def mappings(node: Any) -> Iterator[tuple[int, Json]]:
         for index, item in enumerate(node):
             if isinstance(item, Mapping):
                 yield index, item
+
+
+def items(node: Any) -> Iterator[tuple[str, Any]]:
+    """Keys and values of a mapping; nothing where there is none."""
+    if isinstance(node, Mapping):
+        yield from node.items()
+
+
+def is_true(value: Any) -> bool:
+    """A boolean as Envoy's files spell it: bare, or wrapped in a message."""
+    return value is True or (isinstance(value, Mapping) and value.get("value") is True)
+
+
+def is_false(value: Any) -> bool:
+    """A boolean that is written down as false."""
+    return value is False or (isinstance(value, Mapping) and value.get("value", False) is False)
 
 
 def merged(base: Json, over: Json) -> dict[str, Any]:

@@ -137,6 +137,65 @@ def _narrow_match(documents: Documents) -> None:
     host(documents)["routes"][-1]["match"] = {"prefix": "/v1/"}
 
 
+def _stage_by_header(documents: Documents) -> None:
+    match = {"prefix": "/", "headers": [{"name": "x-ca-stage", "string_match": {"exact": "TEST"}}]}
+    host(documents)["routes"].insert(0, {"match": match, "route": {"cluster": "backend"}})
+
+
+def _cache_first(documents: Documents) -> None:
+    cache = _filter("cache", "envoy.extensions.filters.http.cache.v3.CacheConfig")
+    manager(documents)["http_filters"].insert(0, cache)
+
+
+def _cors_behind(documents: Documents) -> None:
+    manager(documents)["http_filters"].insert(2, _filter("cors", "envoy.extensions.filters.http.cors.v3.Cors"))
+
+
+def _grpc_web_first(documents: Documents) -> None:
+    manager(documents)["http_filters"].insert(0, _filter("web", "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"))
+
+
+def _tcp_beside(documents: Documents) -> None:
+    proxy = _filter("tcp", "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", cluster="backend")
+    chain = {"filter_chain_match": {"transport_protocol": "tls"}, "filters": [proxy]}
+    documents[0]["static_resources"]["listeners"][0]["filter_chains"].append(chain)
+
+
+def _body_of_its_own(documents: Documents) -> None:
+    route = copy.deepcopy(host(documents)["routes"][0])
+    own = {"max_request_bytes": 4096, "pack_as_bytes": True}
+    route["typed_per_filter_config"] = {"envoy.filters.http.ext_authz": {"check_settings": {"with_request_body": own}}}
+    host(documents)["routes"].insert(0, route)
+
+
+def _matcher_that_nobody_knows(documents: Documents) -> None:
+    del host(documents)["routes"]
+    host(documents)["matcher"] = {"on_no_match": {"action": {"name": "x", "typed_config": {"@type": "x/y.Odd"}}}}
+
+
+def _selector(documents: Documents) -> None:
+    resource(documents, "AuthorizationPolicy")["spec"]["selector"] = {"matchLabels": {"app": "internet-gateway"}}
+
+
+def _gateway_beside(documents: Documents) -> None:
+    documents.append({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+                      "metadata": {"name": "third", "namespace": "elsewhere"},
+                      "spec": {"gatewayClassName": "istio"}})  # fmt: skip
+
+
+def _policy_on_a_route(documents: Documents) -> None:
+    target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "shop"}
+    spec = {"targetRefs": [target], "cors": {"allowOrigins": ["https://app.example"]}}
+    documents.append({"kind": "SecurityPolicy", "metadata": {"name": "cors"}, "spec": spec})
+
+
+def _patched_away(documents: Documents) -> None:
+    value = {"typed_per_filter_config": {"envoy.filters.http.ext_authz": {
+        "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}}}  # fmt: skip
+    patch = {"applyTo": "HTTP_ROUTE", "patch": {"operation": "MERGE", "value": value}}
+    resource(documents, "EnvoyFilter")["spec"]["configPatches"].append(patch)
+
+
 _MARK = ("typed_per_filter_config", "envoy.filters.http.ext_authz", "check_settings", "context_extensions")
 _GRPC = ("grpc_service", "retry_policy")
 
@@ -149,7 +208,14 @@ SEEDS: dict[str, tuple[str, Change, set[str]]] = {
     "headers-joined": ("static.yaml", _drop(ext_authz, "encode_raw_headers"), set()),
     "body-missing": ("static.yaml", _drop(ext_authz, "with_request_body"), set()),
     "body-limit-small": ("static.yaml", _set(ext_authz, "with_request_body", "max_request_bytes", to=4096), set()),
-    "body-limit-large": ("static.yaml", _set(ext_authz, "with_request_body", "max_request_bytes", to=8388608), set()),
+    "body-limit-large": ("static.yaml", _set(ext_authz, "with_request_body", "max_request_bytes", to=8388608),
+                         {"buffer-below-body"}),
+    "body-cut-by-route": ("static.yaml", _body_of_its_own, set()),
+    "buffer-below-body": (
+        "static.yaml",
+        _set(lambda d: d[0]["static_resources"]["listeners"][0], "per_connection_buffer_limit_bytes", to=65536),
+        set(),
+    ),
     "body-as-text": ("static.yaml", _drop(ext_authz, "with_request_body", "pack_as_bytes"), set()),
     "outage-looks-like-denial": ("static.yaml", _drop(ext_authz, "status_on_error"), set()),
     "mutations-unchecked": ("static.yaml", _drop(ext_authz, "validate_mutations"), set()),
@@ -157,6 +223,18 @@ SEEDS: dict[str, tuple[str, Change, set[str]]] = {
     "route-recomputed": ("static.yaml", _set(ext_authz, "clear_route_cache", to=True), set()),
     "denials-charged-to-backend": ("static.yaml", _drop(ext_authz, "charge_cluster_response_stats"), set()),
     "no-ext-authz": ("static.yaml", _no_ext_authz, set()),
+    "answered-before-asked": ("static.yaml", _cache_first, set()),
+    "passed-as-tcp": ("static.yaml", _tcp_beside, set()),
+    "not-understood": ("static.yaml", _matcher_that_nobody_knows, set()),
+    "stage-by-header": ("static.yaml", _stage_by_header, set()),
+    "preflight-refused": ("static.yaml", _cors_behind, set()),
+    "grpc-web-first": ("static.yaml", _grpc_web_first, set()),
+    "header-letter-case": ("static.yaml", _drop(manager, "http_protocol_options"), set()),
+    "internal-addresses": ("static.yaml", _drop(manager, "internal_address_config", "cidr_ranges"), set()),
+    "selects-nothing": ("istio.yaml", _selector, set()),
+    "gateway-unasked": ("istio.yaml", _gateway_beside, set()),
+    "policy-replaces": ("envoy-gateway.yaml", _policy_on_a_route, set()),
+    "patch-opens": ("istio.yaml", _patched_away, set()),
     "after-router": ("static.yaml", _behind_the_router, set()),
     "route-changed-afterwards": ("static.yaml", _lua_behind_ext_authz, set()),
     "upgrades-on": ("static.yaml", _set(manager, "upgrade_configs", to=[{"upgrade_type": "websocket"}]), set()),

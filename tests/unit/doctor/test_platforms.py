@@ -8,7 +8,7 @@ import yaml
 from extauthz.doctor import ServiceFacts, examine
 from tests.unit.doctor.seeds import good, resource
 
-PATCHED = {"headers-joined", "mutations-unchecked", "mutations-unlimited"}
+PATCHED = {"headers-joined", "mutations-unchecked", "mutations-unlimited", "header-letter-case", "internal-addresses"}
 
 
 def found(documents: list, service: ServiceFacts | None = None) -> set[str]:
@@ -57,7 +57,7 @@ def test_an_istio_provider_is_examined_like_a_filter(changes: dict, finding: str
     [
         ({"failOpen": True}, "fails-open"),
         ({"timeout": None}, "timeout-missing"),
-        ({"timeout": "1m"}, "timeout-long"),
+        ({"timeout": "3s"}, "timeout-long"),
         ({"statusOnError": None}, "outage-looks-like-denial"),
         ({"bodyToExtAuth": {"maxRequestBytes": 1024}}, "body-limit-small"),
         ({"headersToExtAuth": ["authorization"]}, "headers-withheld"),
@@ -70,12 +70,13 @@ def test_an_istio_provider_is_examined_like_a_filter(changes: dict, finding: str
     ],
 )
 def test_a_security_policy_is_examined_like_a_filter(changes: dict, finding: str):
-    assert found(gateway(**changes)) == {finding}
+    # With a longer timeout the tries of the shipped backendSettings are too short beside it.
+    assert found(gateway(**changes)) - {"retry-max-interval-short"} == {finding}
 
 
 def test_an_istio_provider_without_the_envoy_filter_lacks_what_only_that_can_say():
     documents = [one for one in good("istio.yaml") if one.get("kind") != "EnvoyFilter"]
-    assert found(documents) == PATCHED
+    assert found(documents) == PATCHED | {"upgrades-on"}
 
 
 def test_a_security_policy_without_the_patch_policy_mangles_bodies():

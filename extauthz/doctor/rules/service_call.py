@@ -8,10 +8,6 @@ from extauthz.doctor.finding import Rule, Severity, Spot, rule
 from extauthz.doctor.material import Material, Platform, dig
 from extauthz.doctor.service import ServiceFacts
 
-SMALLEST_BODY_LIMIT: Final = 64 * 1024
-HEADERS_BESIDE_BODY: Final = 128 * 1024
-"""Bytes of a CheckRequest that are not the body: Envoy takes 60 KiB of headers, and they may be sent twice."""
-
 
 @rule(
     "fails-open",
@@ -40,22 +36,6 @@ def shadow_mode(material: Material, service: ServiceFacts) -> Iterator[Spot]:
 
 
 @rule(
-    "sampled",
-    Severity.ERROR,
-    why="Where filter_enabled or filter_enabled_metadata says no, Envoy does not ask and lets the request through.",
-    instead="remove it; for a gradual rollout use shadow_mode. If it must stay, deny_at_disable: "
-    "{ default_value: { value: true } }",
-)
-def sampled(material: Material, service: ServiceFacts) -> Iterator[Spot]:
-    for asking in material.askings:
-        if dig(asking.get("deny_at_disable"), "default_value") in (True, {"value": True}):
-            continue
-        for field in ("filter_enabled", "filter_enabled_metadata"):
-            if asking.get(field) is not None:
-                yield Spot(asking.at(field))
-
-
-@rule(
     "headers-withheld",
     Severity.ERROR,
     why="With allowed_headers or disallowed_headers the service does not see all headers. Signatures cover headers "
@@ -74,70 +54,14 @@ def headers_withheld(material: Material, service: ServiceFacts) -> Iterator[Spot
     "headers-joined",
     Severity.WARNING,
     why="Without raw headers, repeated headers reach the service joined by commas and bytes that are not UTF-8 "
-    "arrive as `!`: a repeated credential cannot be told from a single one, and signatures over such values fail.",
+    "arrive as `!`, in the path of an HTTP/2 request, too: a repeated credential cannot be told from a single one, "
+    "signatures over such values fail, and what was signed as `!` may have been another byte.",
     instead="encode_raw_headers: true (Istio: by EnvoyFilter; Envoy Gateway: by EnvoyPatchPolicy)",
 )
 def headers_joined(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for asking in material.askings:
         if asking.get("encode_raw_headers") is not True:
             yield Spot(asking.at("encode_raw_headers"))
-
-
-@rule(
-    "body-missing",
-    Severity.ERROR,
-    why="Signed requests need the body: form parameters are part of the signature, and Content-MD5 must be checked "
-    "against it. Without buffering the body never reaches the service and such requests are refused.",
-    instead="with_request_body: { max_request_bytes: 1048576, allow_partial_message: true, pack_as_bytes: true }; "
-    "if no API takes signed requests, show it with `--config`",
-)
-def body_missing(material: Material, service: ServiceFacts) -> Iterator[Spot]:
-    for asking in material.askings:
-        if service.has_digest and not asking.get("with_request_body"):
-            yield Spot(asking.at("with_request_body"))
-
-
-@rule(
-    "body-limit-small",
-    Severity.WARNING,
-    why="Larger bodies arrive cut, or not at all (413 from Envoy, without the service being asked): signed requests "
-    "with such bodies are refused.",
-    instead="max_request_bytes: 1048576, or what your largest signed request needs",
-)
-def body_limit_small(material: Material, service: ServiceFacts) -> Iterator[Spot]:
-    for asking in material.askings:
-        limit = _body_limit(asking.get("with_request_body", "max_request_bytes"))
-        if service.has_digest and asking.get("with_request_body") and limit < SMALLEST_BODY_LIMIT:
-            yield Spot(asking.at("with_request_body", "max_request_bytes"), f"{limit} bytes")
-
-
-@rule(
-    "body-limit-large",
-    Severity.ERROR,
-    why="A message beyond what the service takes is refused unread, whatever it asks.",
-    instead="a max_request_bytes that leaves room for headers below `limits: {message_mebibytes}` of the service, "
-    "which is 2 unless its configuration says otherwise: show it with `--config`",
-)
-def body_limit_large(material: Material, service: ServiceFacts) -> Iterator[Spot]:
-    for asking in material.askings:
-        limit = _body_limit(asking.get("with_request_body", "max_request_bytes"))
-        if limit + HEADERS_BESIDE_BODY > service.max_message_bytes:
-            yield Spot(asking.at("with_request_body", "max_request_bytes"), f"{limit} bytes")
-
-
-@rule(
-    "body-as-text",
-    Severity.ERROR,
-    why="Without pack_as_bytes every byte of the body that is not UTF-8 arrives as `!`: no Content-MD5 of a binary "
-    "body can match.",
-    instead="pack_as_bytes: true (Istio: packAsBytes: true; Envoy Gateway has no such field: by EnvoyPatchPolicy)",
-)
-def body_as_text(material: Material, service: ServiceFacts) -> Iterator[Spot]:
-    for asking in material.askings:
-        if service.has_digest and asking.get("with_request_body") and (
-            asking.get("with_request_body", "pack_as_bytes") is not True
-        ):  # fmt: skip
-            yield Spot(asking.at("with_request_body", "pack_as_bytes"))
 
 
 @rule(
@@ -218,13 +142,6 @@ _SERVER_ERRORS: Final = frozenset(
 )  # fmt: skip
 
 
-def _body_limit(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return 0
-
-
 def _matches_path(regex: Any) -> bool:
     try:
         return isinstance(regex, str) and re.fullmatch(regex, ":path") is not None
@@ -235,13 +152,8 @@ def _matches_path(regex: Any) -> bool:
 RULES: Final[tuple[Rule, ...]] = (
     fails_open,
     shadow_mode,
-    sampled,
     headers_withheld,
     headers_joined,
-    body_missing,
-    body_limit_small,
-    body_limit_large,
-    body_as_text,
     outage_looks_like_denial,
     mutations_unchecked,
     mutations_unlimited,

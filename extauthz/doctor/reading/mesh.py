@@ -7,7 +7,7 @@ import yaml
 
 from extauthz.decide.network import NETWORK_KEY
 from extauthz.doctor.file import snake_case
-from extauthz.doctor.material import Asking, Json, Mark, Material, Path, Platform, Policy, dig, mappings, merged
+from extauthz.doctor.material import Asking, Json, Mark, Material, Path, Platform, dig, mappings, merged
 
 _ISTIO: Final = {
     "failure_mode_allow": ("failOpen",),
@@ -18,9 +18,14 @@ _ISTIO: Final = {
     "with_request_body.pack_as_bytes": ("includeRequestBodyInCheck", "packAsBytes"),
     "clear_route_cache": ("clearRouteCache",),
 }
+_RETRY: Final = ("grpc", "backendSettings", "retry")
 _GATEWAY: Final = {
     "failure_mode_allow": ("failOpen",),
     "grpc_service.timeout": ("timeout",),
+    "grpc_service.retry_policy": _RETRY,
+    "grpc_service.retry_policy.retry_on": (*_RETRY, "retryOn"),
+    "grpc_service.retry_policy.retry_back_off.base_interval": (*_RETRY, "perRetry", "backOff", "baseInterval"),
+    "grpc_service.retry_policy.retry_back_off.max_interval": (*_RETRY, "perRetry", "backOff", "maxInterval"),
     "status_on_error": ("statusOnError",),
     "with_request_body": ("bodyToExtAuth",),
     "with_request_body.max_request_bytes": ("bodyToExtAuth", "maxRequestBytes"),
@@ -35,26 +40,29 @@ def read_resources(documents: list[tuple[Path, Any]], material: Material) -> Non
 
     Patches (EnvoyFilter, EnvoyPatchPolicy) are laid over every provider or policy of the file, whatever they select.
     """
-    resources = [(path, document) for path, document in documents if isinstance(document, dict)]
+    material.resources.extend((path, document) for path, document in documents if isinstance(document, dict))
     filters: dict[str, Any] = {}
     patches: dict[str, Any] = {}
-    for _, resource in resources:
+    for path, resource in material.resources:
         if resource.get("kind") == "EnvoyFilter":
-            filters = merged(filters, _envoy_filter(resource))
+            for place, patch in _listed(path, resource, "configPatches"):
+                material.patches.append((place, patch))
+                filters = merged(filters, _envoy_filter(place, patch, material))
         elif resource.get("kind") == "EnvoyPatchPolicy":
-            patches = merged(patches, _patch_policy(resource))
-    for path, resource in resources:
+            for place, patch in _listed(path, resource, "jsonPatches"):
+                material.patches.append((place, patch))
+                patches = merged(patches, _json_patch(patch, material))
+    for path, resource in material.resources:
         for mesh_path, mesh in _mesh_configs(path, resource):
             _read_providers(mesh_path, mesh, filters, material)
         spec = resource.get("spec")
-        match resource.get("kind"):
-            case "AuthorizationPolicy" if dig(spec, "action") == "CUSTOM":
-                provider = str(dig(spec, "provider", "name") or "")
-                material.policies.append(Policy((*path, "spec"), provider, dig(spec, "rules")))
-            case "SecurityPolicy" if isinstance(spec, dict) and dig(spec, "extAuth", "grpc") is not None:
-                material.askings.append(_security_policy((*path, "spec", "extAuth"), spec["extAuth"], patches))
-            case "ClientTrafficPolicy" if isinstance(spec, dict):
-                material.client_policies.append(((*path, "spec"), spec))
+        if resource.get("kind") == "SecurityPolicy" and isinstance(dig(spec, "extAuth", "grpc"), dict):
+            material.askings.append(_security_policy((*path, "spec", "extAuth"), resource["spec"]["extAuth"], patches))
+
+
+def _listed(path: Path, resource: Json, field: str) -> Iterator[tuple[Path, Json]]:
+    for index, patch in mappings(dig(resource, "spec", field)):
+        yield (*path, "spec", field, index), patch
 
 
 def _mesh_configs(path: Path, resource: Json) -> Iterator[tuple[Path, Json]]:
@@ -104,6 +112,9 @@ def _security_policy(path: Path, ext_auth: Json, patch: Json) -> Asking:
     settings: dict[str, Any] = {"failure_mode_allow": ext_auth.get("failOpen"), "grpc_service": {}}
     if "timeout" in ext_auth:
         settings["grpc_service"]["timeout"] = ext_auth["timeout"]
+    retry = dig(ext_auth, *_RETRY)
+    if isinstance(retry, dict):
+        settings["grpc_service"]["retry_policy"] = _retry_policy(retry)
     if "statusOnError" in ext_auth:
         settings["status_on_error"] = {"code": ext_auth["statusOnError"]}
     if "bodyToExtAuth" in ext_auth:
@@ -130,28 +141,47 @@ def _security_policy(path: Path, ext_auth: Json, patch: Json) -> Asking:
     )
 
 
-def _envoy_filter(resource: Json) -> dict[str, Any]:
-    """What an EnvoyFilter merges into the ext_authz filter."""
-    result: dict[str, Any] = {}
-    for _, patch in mappings(dig(resource, "spec", "configPatches")):
-        value = dig(patch, "patch", "value")
-        config = dig(value, "typed_config") or dig(value, "typedConfig")
-        if patch.get("applyTo") == "HTTP_FILTER" and str(dig(config, "@type")).endswith(".ExtAuthz"):
-            result = merged(result, snake_case(config))
-    return result
+def _retry_policy(retry: Json) -> dict[str, Any]:
+    triggers = dig(retry, "retryOn", "triggers")
+    policy: dict[str, Any] = {"retry_on": ",".join(map(str, triggers)) if isinstance(triggers, list) else ""}
+    back_off = dig(retry, "perRetry", "backOff")
+    if isinstance(back_off, dict):
+        policy["retry_back_off"] = snake_case(back_off)
+    return policy
 
 
-def _patch_policy(resource: Json) -> dict[str, Any]:
-    """What an EnvoyPatchPolicy adds to the ext_authz filter."""
-    result: dict[str, Any] = {}
-    for _, patch in mappings(dig(resource, "spec", "jsonPatches")):
-        operation = dig(patch, "operation")
-        where = str(dig(operation, "jsonPath") or "") + str(dig(operation, "path") or "")
-        if "ext_authz" not in where and "http_filters" not in where:
-            continue
-        fields = str(dig(operation, "path") or "").rpartition("/typed_config/")[2].strip("/").split("/")
-        value: Any = dig(operation, "value")
-        for key in reversed(fields):
-            value = {key: value}
-        result = merged(result, snake_case(value))
-    return result
+def _envoy_filter(path: Path, patch: Json, material: Material) -> dict[str, Any]:
+    """What one patch of an EnvoyFilter merges into the ext_authz filter, or into every connection manager."""
+    key = "typed_config" if dig(patch, "patch", "value", "typed_config") is not None else "typedConfig"
+    config = dig(patch, "patch", "value", key)
+    kind, operation = str(dig(config, "@type")).rpartition(".")[2], str(dig(patch, "patch", "operation"))
+    if kind == "HttpConnectionManager":
+        _patch_manager(Platform.ISTIO, snake_case(config), material)
+    if patch.get("applyTo") != "HTTP_FILTER" or kind != "ExtAuthz":
+        return {}
+    if operation.startswith(("INSERT", "ADD")):
+        settings = snake_case(config)
+        place = (*path, "patch", "value", key)
+        material.askings.append(Asking(Platform.ISTIO, place, settings))
+        return {}
+    return dict(snake_case(config))
+
+
+def _json_patch(patch: Json, material: Material) -> dict[str, Any]:
+    """What one patch of an EnvoyPatchPolicy adds to the ext_authz filter, or to a connection manager."""
+    operation = dig(patch, "operation")
+    where, path = str(dig(operation, "jsonPath") or ""), str(dig(operation, "path") or "")
+    value: Any = snake_case(dig(operation, "value"))
+    for key in reversed(path.rpartition("/typed_config/")[2].strip("/").split("/")):
+        value = {key: value}
+    if dig(operation, "op") == "remove":
+        return {}
+    if "ext_authz" in where + path or "http_filters" in where + path:
+        return dict(value)
+    if "http_connection_manager" in where + path or "/typed_config/" in path:
+        _patch_manager(Platform.ENVOY_GATEWAY, value, material)
+    return {}
+
+
+def _patch_manager(platform: Platform, value: Json, material: Material) -> None:
+    material.patched_managers[platform] = merged(material.patched_managers.get(platform, {}), value)

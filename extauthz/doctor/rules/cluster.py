@@ -6,7 +6,7 @@ from typing import Final
 
 from extauthz.doctor.duration import seconds
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Cluster, Json, Material, Port, dig, mappings
+from extauthz.doctor.material import Cluster, Json, Material, Platform, Port, dig, mappings
 from extauthz.doctor.service import ServiceFacts
 
 LONGEST_QUIET_S: Final = 5.0
@@ -25,7 +25,7 @@ def not_http2(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for cluster in material.clusters:
         explicit = dig(cluster.config, "typed_extension_protocol_options", _OPTIONS, "explicit_http_config")
         if dig(explicit, "http2_protocol_options") is None and cluster.config.get("http2_protocol_options") is None:
-            yield Spot((*cluster.path, "typed_extension_protocol_options"))
+            yield Spot((*cluster.path, "typed_extension_protocol_options"), platform=cluster.platform)
 
 
 @rule(
@@ -40,12 +40,19 @@ def plain_text(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for cluster in material.clusters:
         exposed = sorted({host for host, _ in cluster.endpoints if host and not _is_loopback(host)})
         if exposed and "transport_socket" not in cluster.config and "transport_socket_matches" not in cluster.config:
-            yield Spot((*cluster.path, "transport_socket"), ", ".join(exposed))
+            yield Spot((*cluster.path, "transport_socket"), ", ".join(exposed), cluster.platform)
 
 
 @rule(
     "no-health-check",
     Severity.WARNING,
+    generated=Severity.NOTE,
+    cures={
+        Platform.ISTIO: "nothing: Kubernetes' readiness decides which instances are asked, and outlierDetection in a "
+        "DestinationRule leaves those that fail",
+        Platform.ENVOY_GATEWAY: "backendSettings: { healthCheck: { active: { type: GRPC, ... } } } under extAuth.grpc, "
+        "as in envoy/envoy-gateway.yaml; without it Kubernetes' readiness decides",
+    },
     why="Without a gRPC health check Envoy does not learn that an instance is draining, or hangs: restarts cost "
     "failed requests.",
     instead="health_checks: [ { timeout: 0.5s, interval: 1s, no_traffic_interval: 1s, unhealthy_threshold: 1, "
@@ -54,12 +61,13 @@ def plain_text(material: Material, service: ServiceFacts) -> Iterator[Spot]:
 def no_health_check(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for cluster in material.clusters:
         if not list(_grpc_checks(cluster)):
-            yield Spot((*cluster.path, "health_checks"))
+            yield Spot((*cluster.path, "health_checks"), platform=cluster.platform)
 
 
 @rule(
     "health-check-slow-when-quiet",
     Severity.WARNING,
+    generated=Severity.NOTE,
     why="While a cluster has had no traffic Envoy checks it every no_traffic_interval, 60 s by default: a drain or "
     "a restart passes unseen, and the next request fails.",
     instead="no_traffic_interval: 1s",
@@ -70,12 +78,20 @@ def health_check_slow_when_quiet(material: Material, service: ServiceFacts) -> I
             quiet = seconds(check.get("no_traffic_interval"))
             quiet = DEFAULT_QUIET_S if quiet is None else quiet
             if quiet > LONGEST_QUIET_S:
-                yield Spot((*cluster.path, "health_checks", index, "no_traffic_interval"), f"{quiet:g} s")
+                yield Spot(
+                    (*cluster.path, "health_checks", index, "no_traffic_interval"), f"{quiet:g} s", cluster.platform
+                )
 
 
 @rule(
     "panic-threshold",
     Severity.WARNING,
+    generated=Severity.NOTE,
+    cures={
+        Platform.ISTIO: "outlierDetection: { minHealthPercent: 0 } in a DestinationRule, as in envoy/istio.yaml",
+        Platform.ENVOY_GATEWAY: "backendSettings: { healthCheck: { panicThreshold: 0 } } under extAuth.grpc, as in "
+        "envoy/envoy-gateway.yaml",
+    },
     why="While fewer than half of the instances are healthy Envoy asks the unhealthy ones too: with one or two "
     "instances a drain does nothing.",
     instead="common_lb_config: { healthy_panic_threshold: { value: 0 } }",
@@ -84,7 +100,7 @@ def panic_threshold(material: Material, service: ServiceFacts) -> Iterator[Spot]
     for cluster in material.clusters:
         threshold = dig(cluster.config, "common_lb_config", "healthy_panic_threshold")
         if threshold is None or dig(threshold, "value") not in (0, 0.0, None):
-            yield Spot((*cluster.path, "common_lb_config", "healthy_panic_threshold"))
+            yield Spot((*cluster.path, "common_lb_config", "healthy_panic_threshold"), platform=cluster.platform)
 
 
 @rule(
@@ -98,7 +114,7 @@ def fewer_endpoints_than_workers(material: Material, service: ServiceFacts) -> I
     for cluster in material.clusters:
         lacks = "" if cluster.dynamic else _lacks(cluster, service)
         if lacks:
-            yield Spot((*cluster.path, "load_assignment", "endpoints"), lacks)
+            yield Spot((*cluster.path, "load_assignment", "endpoints"), lacks, cluster.platform)
 
 
 def _lacks(cluster: Cluster, service: ServiceFacts) -> str:

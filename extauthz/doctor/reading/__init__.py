@@ -1,0 +1,1 @@
+"""How a file becomes material: Envoy's bootstraps and dumps, Istio's and Envoy Gateway's resources."""

@@ -1,0 +1,1 @@
+"""The catalogue: one function for each thing that the doctor looks for."""
