@@ -217,7 +217,7 @@ class Material:
     """Every single patch of an EnvoyFilter or EnvoyPatchPolicy."""
 
     def __bool__(self) -> bool:
-        return bool(self.askings or self.managers or self.elsewhere or self.custom_policies())
+        return bool(self.askings or self.managers or self.elsewhere or self.patches or self.custom_policies())
 
     def kind(self, *kinds: str, group: str = "") -> Iterator[tuple[Path, Json]]:
         """The resources of some kinds; ``group`` is how their apiVersion begins."""

@@ -24,7 +24,7 @@ from extauthz.doctor.material import (
 from extauthz.doctor.reading.chain import asked_at, first_terminal, read_chain
 from extauthz.doctor.reading.leaves import Ways, read_table
 from extauthz.doctor.reading.parts import Parts, Place, dumped, managers_of, static
-from extauthz.doctor.reading.typed import said
+from extauthz.doctor.reading.typed import mentions, said
 
 _DYNAMIC: Final = frozenset({"EDS", "STRICT_DNS", "LOGICAL_DNS"})
 
@@ -155,6 +155,8 @@ def _bypasses(parts: Parts, managers: list[Manager]) -> Iterator[tuple[Path, str
     }
     internal = _internal(parts)
     for path, chain, listener_path in parts.raw_chains():
+        if mentions(chain.get("filters"), "network.ext_authz.v3.ExtAuthz"):
+            continue  # asked about the connection: the service refuses what has no HTTP request in it
         beside = any(manager.asks and manager.listener_path == listener_path for manager in managers)
         for index, one in mappings(chain.get("filters")):
             cluster = str(dig(one, "typed_config", "cluster") or "")
