@@ -2,9 +2,10 @@
 
 import json
 import re
+import socket
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from extauthz.serve.reload import ReloadStatus
 from extauthz.serve.replay_store import MemoryStoreMetrics, RedisStoreMetrics
 from extauthz.serve.tls import CertificateMetrics, Certificates
 from tests.unit.deploy.promql import grouped, parse, selectors
-from tests.unit.doctor.seeds import cluster, ext_authz, good, manager, resource
+from tests.unit.doctor.seeds import cluster, ext_authz, good, host, manager
 from tests.unit.serve.test_tls import write_pair
 
 BOOTSTRAPS = [file for file in sorted((ROOT / "envoy").glob("*.yaml")) if "static_resources:" in file.read_text()]
@@ -60,13 +61,25 @@ def test_envoy_accepts_every_bootstrap_that_we_ship(file: Path, tmp_path: Path):
     assert "deprecated" not in result.stderr.lower()
 
 
+ISTIO_FILTERS = [one for one in good("istio.yaml") if one.get("kind") == "EnvoyFilter"]
+
+
+def test_the_gateways_of_both_networks_are_patched_alike():
+    assert [one["metadata"]["namespace"] for one in ISTIO_FILTERS] == ["ingress-internet", "ingress-vpc"]
+    assert ISTIO_FILTERS[0]["spec"] == ISTIO_FILTERS[1]["spec"]
+
+
 def test_the_patches_for_istio_are_fields_that_envoy_knows(tmp_path: Path):
     documents = good("static.yaml")
-    targets = {"HTTP_FILTER": ext_authz(documents), "NETWORK_FILTER": manager(documents)}
-    for patch in resource(good("istio.yaml"), "EnvoyFilter")["spec"]["configPatches"]:
-        config = patch["patch"]["value"]["typed_config"]
-        target = targets[patch["applyTo"]]
-        assert config["@type"] == target["@type"]
+    targets = {
+        "HTTP_FILTER": ext_authz(documents),
+        "NETWORK_FILTER": manager(documents),
+        "HTTP_ROUTE": host(documents)["routes"][-1],
+    }
+    for patch in ISTIO_FILTERS[0]["spec"]["configPatches"]:
+        value, target = patch["patch"]["value"], targets[patch["applyTo"]]
+        config = value.get("typed_config", value)
+        assert config.get("@type") == target.get("@type")
         target.update(merged(target, config))
     result = validate_documents(tmp_path, documents)
     assert result.returncode == 0, result.stderr
@@ -81,7 +94,9 @@ def test_the_patches_for_envoy_gateway_are_fields_that_envoy_knows(tmp_path: Pat
             value = patch["operation"]["value"]
             for key in reversed(patch["operation"]["path"].strip("/").split("/")):
                 value = {key: value}
-            ext_authz(documents).update(merged(ext_authz(documents), value))
+            of_filter = "ext_authz" in patch["operation"]["jsonPath"]
+            target = ext_authz(documents) if of_filter else manager(documents)
+            target.update(merged(target, value))
     result = validate_documents(tmp_path, documents)
     assert result.returncode == 0, result.stderr
 
@@ -130,6 +145,79 @@ def test_the_production_bootstrap_lets_a_signed_request_pass_and_no_other(stack:
     assert client.get(url, auth=SIGNED).status_code == 200
     assert client.get(url).status_code in (400, 401, 403)
     assert client.post(url, auth=SIGNED, content=b"\xff\x00binary").status_code == 200
+
+
+@pytest.mark.parametrize("size", [65_537, 1_048_575, 1_048_576])
+@pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])
+def test_the_production_bootstrap_buffers_every_body_that_its_limit_allows(
+    stack: Stack, client: httpx.Client, size: int, chunked: bool
+):
+    body = b"\xff" * size
+    code = {"Authorization": "APPCODE demo-app-code-0001"}
+    content = iter([body[:1000], body[1000:]]) if chunked else body
+    answer = client.post(stack.url("internet", "/v1/orders"), headers=code, content=content)
+    assert answer.status_code != 413
+    assert "x-ca-request-id" in answer.headers
+
+
+def raw_headers(url: str) -> list[tuple[str, str]]:
+    """Status line and headers of an answer as they cross the wire, letter by letter."""
+    _, _, rest = url.partition("://")
+    address, _, path = rest.partition("/")
+    host_name, _, port = address.partition(":")
+    with socket.create_connection((host_name, int(port)), timeout=10) as connection:
+        connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    lines = received.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
+    return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+
+
+def as_java_reads(headers: list[tuple[str, str]], name: str) -> str | None:
+    """The vendor's demo for Java puts each header into a HashMap and gets it by its exact name."""
+    return dict(headers).get(name)
+
+
+def as_php_reads(headers: list[tuple[str, str]], name: str) -> str | None:
+    """The vendor's client for PHP cuts the header text at line ends and at the first colon, and looks the name up."""
+    text = "\r\n".join(f"{key}: {value}" for key, value in headers)
+    found = {line[: line.index(":")]: line[line.index(":") + 1 :].strip() for line in text.split("\r\n")}
+    return found.get(name)
+
+
+@pytest.mark.parametrize("read", [as_java_reads, as_php_reads])
+@pytest.mark.parametrize("network", ["internet", "vpc"])
+def test_the_vendors_clients_for_java_and_php_find_error_message_and_request_id(
+    stack: Stack, network: str, read: Callable[[list[tuple[str, str]], str], str | None]
+):
+    refused = raw_headers(stack.url(network, "/v1/orders"))
+    assert read(refused, "X-Ca-Error-Message")
+    assert read(refused, "X-Ca-Error-Code")
+    assert read(refused, "X-Ca-Request-Id")
+    assert read(raw_headers(stack.url(network, "/public/ping")), "X-Ca-Request-Id")
+
+
+def test_every_connection_manager_that_we_ship_writes_header_names_in_capitals():
+    wanted = {"header_key_format": {"proper_case_words": {}}}
+    for name in ("demo.yaml", "static.yaml"):
+        for listener in good(name)[0]["static_resources"]["listeners"]:
+            config = listener["filter_chains"][0]["filters"][0]["typed_config"]
+            assert config["http_protocol_options"] == wanted
+    for one in ISTIO_FILTERS:
+        patches = [patch["patch"]["value"].get("typed_config", {}) for patch in one["spec"]["configPatches"]]
+        assert wanted in [config.get("http_protocol_options") for config in patches]
+    for one in good("envoy-gateway.yaml"):
+        if one["kind"] == "EnvoyPatchPolicy":
+            operations = [patch["operation"] for patch in one["spec"]["jsonPatches"]]
+            assert wanted in [entry["value"] for entry in operations if entry["path"] == "/http_protocol_options"]
+
+
+def test_a_private_peer_of_the_production_bootstrap_is_nobody_that_envoy_believes(stack: Stack, client: httpx.Client):
+    forged = {"X-Envoy-Original-Path": "/forged", "X-Envoy-Upstream-Rq-Timeout-Ms": "1"}
+    seen = client.get(stack.url("internet", "/public/ping"), headers=forged).json()["headers"]
+    assert "x-envoy-internal" not in seen
+    assert "x-envoy-original-path" not in seen
 
 
 def test_the_production_bootstrap_keeps_the_networks_apart(stack: Stack, client: httpx.Client):

@@ -305,11 +305,11 @@ def test_a_host_without_a_catch_all_hurts_where_a_later_filter_may_find_a_route_
 def upgrades(documents: list[Any], everywhere: bool | None, *on_routes: bool | None) -> None:
     entry = {"upgrade_type": "websocket"}
     manager(documents)["upgrade_configs"] = [entry if everywhere is None else entry | {"enabled": everywhere}]
-    host(documents)["routes"] = [
-        {"match": {"prefix": f"/{index}/"}, "route": {"cluster": "backend"}
-         | ({} if state is None else {"upgrade_configs": [entry | {"enabled": state}]})}
-        for index, state in enumerate(on_routes)
-    ] + [{"match": {"prefix": "/"}, "route": {"cluster": "backend", "upgrade_configs": [entry | {"enabled": False}]}}]  # fmt: skip
+    routes = [({"prefix": f"/{index}/"}, state) for index, state in enumerate(on_routes)]
+    host(documents)["routes"] = []
+    for match, state in [*routes, ({"prefix": "/"}, False)]:
+        own = {} if state is None else {"upgrade_configs": [entry | {"enabled": state}]}
+        host(documents)["routes"].append({"match": match, "route": {"cluster": "backend"} | own})
 
 
 @pytest.mark.parametrize(

@@ -293,7 +293,7 @@ def test_a_policy_on_a_route_that_asks_us_itself_replaces_nothing():
     documents = good("envoy-gateway.yaml")
     own = json.loads(json.dumps(resource(documents, "SecurityPolicy")))
     own["spec"]["targetRefs"] = [{"group": GATEWAY_API, "kind": "HTTPRoute", "name": "shop"}]
-    buffered = [one for one in documents if one["kind"] == "BackendTrafficPolicy"][0]
+    buffered = resource(documents, "BackendTrafficPolicy")
     buffered["spec"]["targetRefs"].append({"group": GATEWAY_API, "kind": "HTTPRoute", "name": "shop"})
     assert found([*documents, own]) == []
 
