@@ -13,6 +13,7 @@ SPECS = {
     "EnvoyFilter": ("networking.istio.io/v1alpha3", {"configPatches"}),
     "DestinationRule": ("networking.istio.io/v1", {"host", "trafficPolicy"}),
     "SecurityPolicy": ("gateway.envoyproxy.io/v1alpha1", {"targetRefs", "extAuth"}),
+    "BackendTrafficPolicy": ("gateway.envoyproxy.io/v1alpha1", {"targetRefs", "requestBuffer"}),
     "ClientTrafficPolicy": ("gateway.envoyproxy.io/v1alpha1", {"targetRefs", "headers", "path"}),
     "EnvoyPatchPolicy": ("gateway.envoyproxy.io/v1alpha1", {"targetRef", "type", "jsonPatches"}),
     "ReferenceGrant": ("gateway.networking.k8s.io/v1beta1", {"from", "to"}),
@@ -49,12 +50,17 @@ def test_istios_providers_have_only_fields_of_a_grpc_provider():
 
 def test_every_provider_is_used_by_one_policy_for_its_own_gateway():
     documents = good("istio.yaml")
-    policies = [one["spec"] for one in documents if one.get("kind") == "AuthorizationPolicy"]
+    policies = [one for one in documents if one.get("kind") == "AuthorizationPolicy"]
     providers = [one["name"] for one in documents[0]["meshConfig"]["extensionProviders"]]
-    assert sorted(policy["provider"]["name"] for policy in policies) == sorted(providers)
+    assert sorted(policy["spec"]["provider"]["name"] for policy in policies) == sorted(providers)
     for policy in policies:
-        network = policy["provider"]["name"].removeprefix("extauthz-")
-        assert policy["selector"]["matchLabels"] == {"app": f"{network}-gateway"}
+        network = policy["spec"]["provider"]["name"].removeprefix("extauthz-")
+        assert policy["metadata"]["namespace"] == f"ingress-{network}"
+        # Whoever stands in the namespace is asked about: a selector may select nobody, and nobody says so.
+        assert not {"selector", "targetRefs"} & policy["spec"].keys()
+
+
+BACKEND_SETTINGS = {"connection", "timeout", "circuitBreaker", "healthCheck", "retry"}
 
 
 def test_envoy_gateways_policies_have_only_fields_of_ext_auth_and_mark_their_own_gateway():
@@ -68,11 +74,15 @@ def test_envoy_gateways_policies_have_only_fields_of_ext_auth_and_mark_their_own
             )  # fmt: skip
             assert mark == {"name": "extauthz.network", "type": "Value", "value": target["name"]}
             ports[target["name"]] = backend["port"]
+            assert set(ext_auth["grpc"]["backendSettings"]) == BACKEND_SETTINGS
     service = next(yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "service.yaml").read_text()))
     assert ports == {port["name"].removeprefix("grpc-"): port["port"] for port in service["spec"]["ports"]}
 
 
-def test_envoy_gateways_patches_reach_the_filter_and_nothing_else():
+OF_MANAGER = {"/http_protocol_options", "/internal_address_config"}
+
+
+def test_envoy_gateways_patches_reach_the_filter_and_its_connection_manager_and_nothing_else():
     for one in good("envoy-gateway.yaml"):
         if one["kind"] != "EnvoyPatchPolicy":
             continue
@@ -80,8 +90,12 @@ def test_envoy_gateways_patches_reach_the_filter_and_nothing_else():
         for patch in one["spec"]["jsonPatches"]:
             assert patch["name"] == f"gateways/{gateway}/http"
             assert patch["operation"]["op"] == "add"
-            selected = "..http_filters[?(@.name =~ 'envoy.filters.http.ext_authz')].typed_config"
-            assert patch["operation"]["jsonPath"] == selected
+            way, name = (
+                ("filters", "envoy.filters.network.http_connection_manager")
+                if patch["operation"]["path"] in OF_MANAGER
+                else ("http_filters", "envoy.filters.http.ext_authz")
+            )
+            assert patch["operation"]["jsonPath"] == f"..{way}[?(@.name =~ '{name}')].typed_config"
 
 
 def test_the_identity_headers_that_are_stripped_are_the_same_everywhere():
