@@ -5,16 +5,30 @@ from typing import Any, Final
 
 from extauthz.doctor.file import UnreadableError
 from extauthz.doctor.finding import Finding, Rule, Severity
-from extauthz.doctor.material import Material, Path
+from extauthz.doctor.material import Material
 from extauthz.doctor.reading.envoy import is_envoy, read_envoy
 from extauthz.doctor.reading.mesh import read_resources
-from extauthz.doctor.rules import asking, body, cluster, gateway, istio, listener, patches, route, service_call, timing
+from extauthz.doctor.rules import (
+    asking,
+    body,
+    cluster,
+    gateway,
+    istio,
+    listener,
+    neighbours,
+    patches,
+    route,
+    service_call,
+    timing,
+)
 from extauthz.doctor.service import ServiceFacts
+from extauthz.doctor.tree import Path
 
 RULES: Final[tuple[Rule, ...]] = (
     *asking.RULES,
     *service_call.RULES,
     *body.RULES,
+    *neighbours.RULES,
     *listener.RULES,
     *route.RULES,
     *istio.RULES,

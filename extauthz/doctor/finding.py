@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from extauthz.doctor.material import Material, Path, Platform
+from extauthz.doctor.material import Material, Platform
 from extauthz.doctor.service import ServiceFacts
+from extauthz.doctor.tree import Path
 
 
 class Severity(StrEnum):
@@ -45,7 +46,7 @@ class Rule:
     instead: str
     """What to write instead, in Envoy's own field names."""
     examine: Examine
-    cures: Mapping[Platform, str] = field(default_factory=dict)
+    cures: Mapping[Platform, str] = field(default_factory=dict, hash=False)
     """What to write instead where a control plane writes Envoy's configuration."""
     generated: Severity | None = None
     """How much it hurts in configuration that a control plane wrote, where that is less."""

@@ -23,7 +23,7 @@ from extauthz.client.signer import Credentials
 from extauthz.config.schema import ConfigFile, Tls
 from extauthz.decide.replay import MemoryReplayStore
 from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
-from extauthz.doctor.material import merged
+from extauthz.doctor.tree import merged
 from extauthz.domain.decision import OneTimeKind, OneTimeUse
 from extauthz.domain.reason import NONCE_USED
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics

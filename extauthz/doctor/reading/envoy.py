@@ -5,40 +5,36 @@ from typing import Any, Final
 
 from extauthz.decide.network import NETWORK_KEY
 from extauthz.doctor.file import snake_case
-from extauthz.doctor.material import (
-    Asking,
-    Cluster,
-    HttpFilter,
-    Json,
-    Leaf,
-    Manager,
-    Mark,
-    Material,
-    Path,
-    Platform,
-    Port,
-    Verdict,
-    dig,
-    mappings,
-)
+from extauthz.doctor.material import Asking, Cluster, HttpFilter, Leaf, Manager, Mark, Material, Platform, Port, Verdict
 from extauthz.doctor.reading.chain import asked_at, first_terminal, read_chain
 from extauthz.doctor.reading.leaves import Ways, read_table
-from extauthz.doctor.reading.parts import Parts, Place, dumped, managers_of, static
-from extauthz.doctor.reading.typed import mentions, said
+from extauthz.doctor.reading.parts import Parts, Place, discovered, dumped, managers_of, static
+from extauthz.doctor.reading.runtime import with_runtime
+from extauthz.doctor.reading.typed import mentions, said, unwrap
+from extauthz.doctor.tree import Json, Path, dig, mappings
 
 _DYNAMIC: Final = frozenset({"EDS", "STRICT_DNS", "LOGICAL_DNS"})
 
 
 def is_envoy(document: Any) -> bool:
-    """Whether a document looks like an Envoy bootstrap, or like what Envoy's admin page shows at /config_dump."""
+    """Whether a document looks like a bootstrap, a dump of the admin page's /config_dump, or a file of resources."""
     keys = {"static_resources", "staticResources", "dynamic_resources", "dynamicResources", "configs"}
-    return isinstance(document, dict) and bool(keys & document.keys())
+    if not isinstance(document, dict):
+        return False
+    return bool(keys & document.keys()) or any(
+        ".envoy.config." in f".{unwrap(one, ()).name}" for _, one in mappings(document.get("resources"))
+    )
 
 
 def read_envoy(document: Any, root: Path, material: Material) -> None:
     """Add an Envoy bootstrap or config dump to the material."""
-    config = snake_case(document)
-    parts = dumped(config, root) if "configs" in config else static(config, root)
+    config = with_runtime(snake_case(document))
+    if "configs" in config:
+        parts = dumped(config, root)
+    elif "resources" in config:
+        parts = discovered(config, root)
+    else:
+        parts = static(config, root)
     material.elsewhere.extend(parts.elsewhere)
     platform = _platform(config, parts)
     asked: dict[str, Path] = {}
@@ -129,10 +125,11 @@ def _askings(manager: Manager, port: int, parts: Parts) -> Iterator[Asking]:
 def _marks(one: HttpFilter, manager: Manager) -> Iterator[Mark]:
     for table in manager.tables:
         for host in table.hosts:
-            stated: dict[Any, Leaf] = {}
+            stated: dict[str | None, Leaf] = {}
             for leaf in host.leaves:
                 if leaf.answer.path == one.path:
-                    stated.setdefault(dig(leaf.check, "context_extensions", NETWORK_KEY), leaf)
+                    network = dig(leaf.check, "context_extensions", NETWORK_KEY)
+                    stated.setdefault(None if network is None else str(network), leaf)
             for network, leaf in stated.items():
                 place = host.path if network is None or len(stated) == 1 else leaf.path
                 yield Mark((*place, "typed_per_filter_config", one.name), network)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from extauthz.doctor.material import Json, Path, items, mappings
 from extauthz.doctor.reading.typed import Typed, unwrap
+from extauthz.doctor.tree import Json, Path, dig, items, mappings
 
 _KNOWN: Final = frozenset({"matcher_list", "matcher_tree", "on_no_match"})
 _MAPS: Final = ("exact_match_map", "prefix_match_map")
@@ -25,7 +25,7 @@ def outcomes(tree: Any, path: Path) -> Iterator[Outcome]:
     if not isinstance(tree, dict) or not tree.keys() <= _KNOWN:
         yield Outcome(path, understood=False)
         return
-    for index, one in mappings((tree.get("matcher_list") or {}).get("matchers")):
+    for index, one in mappings(dig(tree, "matcher_list", "matchers")):
         place = (*path, "matcher_list", "matchers", index, "on_match")
         yield from _on_match(one.get("on_match"), place)
     if "matcher_tree" in tree:
@@ -39,7 +39,7 @@ def outcomes(tree: Any, path: Path) -> Iterator[Outcome]:
 def _branches(tree: Any, path: Path) -> Iterator[Outcome]:
     found = False
     for kind in _MAPS:
-        for key, on_match in items((tree.get(kind) or {}).get("map") if isinstance(tree, dict) else None):
+        for key, on_match in items(dig(tree, kind, "map")):
             found = True
             yield from _on_match(on_match, (*path, kind, "map", key))
     if isinstance(tree, dict) and "custom_match" in tree:

@@ -7,7 +7,8 @@ import yaml
 
 from extauthz.decide.network import NETWORK_KEY
 from extauthz.doctor.file import snake_case
-from extauthz.doctor.material import Asking, Json, Mark, Material, Path, Platform, dig, mappings, merged
+from extauthz.doctor.material import Asking, Mark, Material, Platform
+from extauthz.doctor.tree import Json, Path, dig, mappings, merged
 
 _ISTIO: Final = {
     "failure_mode_allow": ("failOpen",),

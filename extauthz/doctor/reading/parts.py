@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from extauthz.doctor.material import Json, Path, dig, mappings
 from extauthz.doctor.reading.typed import unwrap
+from extauthz.doctor.tree import Json, Path, dig, mappings
 
 
 @dataclass(slots=True)
@@ -74,8 +74,9 @@ def dumped(dump: Json, root: Path) -> Parts:
         place = (*root, "configs", index)
         for path, one in _entries(section, place, ("static_listeners",), ("listener",)):
             _add_listener(path, one, parts)
-        for path, one in _entries(section, place, ("dynamic_listeners",), ("active_state", "listener")):
-            _add_listener(path, one, parts)
+        for state in ("active_state", "warming_state"):
+            for path, one in _entries(section, place, ("dynamic_listeners",), (state, "listener")):
+                _add_listener(path, one, parts)
         names = ("static_clusters", "dynamic_active_clusters")
         parts.clusters.extend(_entries(section, place, names, ("cluster",)))
         names = ("static_route_configs", "dynamic_route_configs")
@@ -90,6 +91,23 @@ def dumped(dump: Json, root: Path) -> Parts:
                     ((*path, "scoped_route_configs", number), scope)
                     for number, scope in mappings(one.get("scoped_route_configs"))
                 ]
+    return parts
+
+
+def discovered(document: Json, root: Path) -> Parts:
+    """The parts of a file that Envoy reads as a discovery response: listeners, clusters, routes under ``resources``."""
+    parts = Parts()
+    for index, one in mappings(document.get("resources")):
+        found = unwrap(one, (*root, "resources", index))
+        if found.type == "Listener":
+            _add_listener(found.path, found.config, parts)
+        elif found.type == "Cluster":
+            parts.clusters.append((found.path, found.config))
+        elif found.type == "RouteConfiguration":
+            parts.routes[str(found.config.get("name"))] = found.path, found.config
+        elif found.type == "TypedExtensionConfig":
+            place = (*found.path, "typed_config")
+            parts.discovered[str(found.config.get("name"))] = place, found.config.get("typed_config") or {}
     return parts
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Answer, Leaf, Manager, Material, Path, Platform, Verdict, dig, mappings
+from extauthz.doctor.material import Answer, Leaf, Manager, Material, Platform, Verdict
 from extauthz.doctor.reading.chain import first_terminal
 from extauthz.doctor.reading.typed import mentions
 from extauthz.doctor.service import ServiceFacts
+from extauthz.doctor.tree import Path, dig, mappings
 
 _ANSWERING: Final = frozenset({"CacheConfig", "CacheV2Config", "FileServerConfig", "FileServer"})
 """Filters that answer from a store of their own, whoever asks."""
@@ -50,8 +51,8 @@ def _needs_none(manager: Manager) -> bool:
 
 
 def _is_of_the_mesh(manager: Manager) -> bool:
-    clusters = {dig(leaf.route, "route", "cluster") for leaf in manager.leaves() if leaf.forwards}
-    return bool(clusters) and clusters <= _OF_THE_MESH
+    clusters = {str(dig(leaf.route, "route", "cluster")) for leaf in manager.leaves() if leaf.forwards}
+    return manager.platform is not Platform.ENVOY and bool(clusters) and clusters <= _OF_THE_MESH
 
 
 def _says_nothing(leaf: Leaf) -> bool:
@@ -92,7 +93,7 @@ def route_unchecked(material: Material, service: ServiceFacts) -> Iterator[Spot]
         for leaf in manager.leaves() if manager.asks else ():
             if leaf.answer.verdict is not Verdict.OFF or _says_nothing(leaf):
                 continue
-            kept_small = leaf.answer.deliberate and ("path" in (leaf.route.get("match") or {}))
+            kept_small = leaf.answer.deliberate and dig(leaf.route, "match", "path") is not None
             severity = Severity.WARNING if kept_small or not leaf.forwards else Severity.ERROR
             spot = Spot(leaf.answer.path, leaf.answer.detail, manager.platform, severity)
             known = found.setdefault(spot.path, spot)

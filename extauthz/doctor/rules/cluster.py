@@ -6,8 +6,9 @@ from typing import Final
 
 from extauthz.doctor.duration import seconds
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Cluster, Json, Material, Platform, Port, dig, mappings
+from extauthz.doctor.material import Cluster, Material, Platform, Port
 from extauthz.doctor.service import ServiceFacts
+from extauthz.doctor.tree import Json, dig, mappings
 
 LONGEST_QUIET_S: Final = 5.0
 DEFAULT_QUIET_S: Final = 60.0

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Json, Material, Path, Platform, dig, items, mappings
+from extauthz.doctor.material import Material, Platform
 from extauthz.doctor.rules.istio import covers, platform_of
 from extauthz.doctor.service import ServiceFacts
+from extauthz.doctor.tree import Json, Path, dig, items, mappings
 
 _ROUTES: Final = ("HTTPRoute", "GRPCRoute")
 
@@ -116,7 +117,12 @@ def upgrades(material: Material) -> Iterator[Spot]:
     off = {target.name for policy in buffered for target in targets(policy)}
     for path, policy in material.kind("SecurityPolicy"):
         names = {target.name for target in targets(policy)}
-        if asks(policy) and not (names & off if names - {""} else off):
+        routes = {
+            str(dig(route, "metadata", "name"))
+            for _, route in material.kind(*_ROUTES)
+            if any(str(one.get("name")) in names for _, one in mappings(dig(route, "spec", "parentRefs")))
+        }
+        if asks(policy) and not (names & off if names - {""} else off) and not (routes and routes <= off):
             detail = "Envoy Gateway has websockets on by default"
             yield Spot((*path, "spec"), detail, Platform.ENVOY_GATEWAY, Severity.WARNING)
     for path, policy in material.kind("BackendTrafficPolicy") if off else ():

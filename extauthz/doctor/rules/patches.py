@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from extauthz.doctor.file import snake_case
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Json, Material, Path, Platform, dig, items, mappings
+from extauthz.doctor.material import Material, Platform
 from extauthz.doctor.reading.typed import mentions, said
 from extauthz.doctor.service import ServiceFacts
+from extauthz.doctor.tree import Json, Path, dig, items, mappings
 
 _NAME: Final = "ext_authz"
 _PER_FILTER: Final = "typed_per_filter_config"

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Asking, Json, Manager, Material, Path, Platform, VirtualHost, dig, mappings
-from extauthz.doctor.rules.listener import changers
+from extauthz.doctor.material import Asking, Manager, Material, Platform, VirtualHost
+from extauthz.doctor.rules.neighbours import changers
 from extauthz.doctor.service import ServiceFacts, networks
+from extauthz.doctor.tree import Json, Path, dig, mappings
 
 REDACTED: Final = "[redacted]"
 """What a config dump shows instead of values in context_extensions: that there is one, not which."""

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Material, Platform, dig
+from extauthz.doctor.material import Material, Platform
 from extauthz.doctor.service import ServiceFacts
+from extauthz.doctor.tree import dig
 
 
 @rule(

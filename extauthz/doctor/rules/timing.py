@@ -5,8 +5,9 @@ from typing import Final
 
 from extauthz.doctor.duration import seconds
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Asking, Material, dig
+from extauthz.doctor.material import Asking, Material
 from extauthz.doctor.service import ServiceFacts
+from extauthz.doctor.tree import dig
 
 LONGEST_TIMEOUT_S: Final = 2.0
 DEFAULT_TIMEOUT_S: Final = 0.2

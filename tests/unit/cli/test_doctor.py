@@ -45,6 +45,23 @@ def test_a_warning_ends_with_0_unless_strict(tmp_path: Path):
     assert doctor(file, "--strict").exit_code == 1
 
 
+def test_a_note_never_fails_and_is_counted(tmp_path: Path):
+    result = doctor(seeded(tmp_path, "header-letter-case"), "--strict", "--workers", 2)
+    assert result.exit_code == 0
+    assert "note: header-letter-case" in result.stdout
+    assert "0 errors, 0 warnings, 1 notes" in result.stdout
+
+
+def test_what_a_control_plane_wrote_gets_a_cure_in_its_own_words():
+    dump = ROOT / "tests" / "unit" / "doctor" / "generated" / "istio-config-dump-internet.json"
+    result = doctor(dump, "--strict")
+    assert result.exit_code == 0
+    assert "an EnvoyFilter for HTTP_ROUTE" in " ".join(result.stdout.split())
+    (upgrades,) = [one for one in json.loads(doctor(dump, "--json").stdout) if one["id"] == "upgrades-on"]
+    assert upgrades["severity"] == "note"
+    assert "EnvoyFilter" in upgrades["instead"]
+
+
 def test_a_finding_can_be_left_out_by_name_but_only_one_that_exists(tmp_path: Path):
     file = seeded(tmp_path, "shadow-mode")
     assert doctor(file, "--ignore", "shadow-mode").exit_code == 0

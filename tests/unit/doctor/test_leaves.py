@@ -383,6 +383,36 @@ def test_the_connection_buffer_holds_what_the_body_limit_allows(
     assert found(documents) == ([("buffer-below-body", "warning")] if said else [])
 
 
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ({"asking": 0}, True),
+        ({"asking": {"numerator": 5000, "denominator": "TEN_THOUSAND"}}, True),
+        ({"asking": 100}, False),
+        ({"other": 0}, False),
+    ],
+)
+def test_what_a_runtime_layer_says_counts_and_not_the_default_beside_its_key(layer: dict[str, Any], said: bool):
+    documents = good("static.yaml")
+    ext_authz(documents)["filter_enabled"] = {"runtime_key": "asking", "default_value": {"numerator": 100}}
+    documents[0]["layered_runtime"] = {"layers": [{"name": "file", "static_layer": layer}]}
+    assert found(documents) == ([("sampled", "error")] if said else [])
+
+
+def test_files_from_which_envoy_takes_listeners_and_clusters_are_read():
+    resources = good("static.yaml")[0]["static_resources"]
+    kinds = [("listeners", "listener.v3.Listener"), ("clusters", "cluster.v3.Cluster")]
+    document = {
+        "resources": [
+            {"@type": f"{GOOGLE}/envoy.config.{kind}", **one} for key, kind in kinds for one in resources[key]
+        ]
+    }
+    assert found([document]) == []
+    chain = document["resources"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    chain["route_config"]["virtual_hosts"][0]["routes"].insert(0, off({"prefix": "/open/"}))
+    assert found([document]) == [("route-unchecked", "error")]
+
+
 def test_a_buffer_filter_before_us_may_not_be_smaller_than_the_body_limit():
     documents = good("static.yaml")
     config = {"@type": f"{GOOGLE}/envoy.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes": 4096}

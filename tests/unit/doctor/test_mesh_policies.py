@@ -335,6 +335,16 @@ def test_upgrades_that_envoy_gateway_turns_on_by_itself_are_a_warning_with_its_c
     assert "requestBuffer" in findings[0].instead
 
 
+def test_request_buffers_of_all_routes_do_as_well_as_the_gateways():
+    documents = good("envoy-gateway.yaml")
+    buffered = resource(documents, "BackendTrafficPolicy")["spec"]
+    buffered["targetRefs"] = [{"group": GATEWAY_API, "kind": "HTTPRoute", "name": "shop"}]
+    assert found([*documents, http_route("internet", "vpc")]) == []
+    assert found([*documents, http_route("internet", "vpc"), http_route("vpc", name="other")]) == [
+        ("upgrades-on", "warning")
+    ]
+
+
 def test_a_traffic_policy_on_a_route_replaces_the_gateways_request_buffer():
     documents = good("envoy-gateway.yaml")
     own = {"kind": "BackendTrafficPolicy", "spec": {"targetRefs": [{"kind": "HTTPRoute", "name": "shop"}]}}

@@ -1,7 +1,10 @@
 """The user's file: what can be read, what cannot, and what the service's own configuration tells."""
 
+import copy
 import json
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -63,6 +66,31 @@ def test_a_part_of_the_wrong_shape_stops_no_examination(key: str, broken: object
     chain = documents[0]["static_resources"]["listeners"][0]["filter_chains"][0]
     chain["filters"][0]["typed_config"][key] = broken
     examine(documents, ServiceFacts())
+
+
+SHAPES: list[Any] = [None, 3, 1.5, True, "x", [], {}, [3], ["x"], [{}], [[1]], {"a": 1}, {"value": "x"}, {"map": 3}]
+FILES = [*sorted((ROOT / "envoy").glob("*.yaml")), *sorted((ROOT / "tests/unit/doctor/generated").glob("*.json"))]
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Every container with every key of it."""
+    pairs = list(node.items()) if isinstance(node, dict) else list(enumerate(node)) if isinstance(node, list) else []
+    return [(node, key) for key, _ in pairs] + [place for _, below in pairs for place in places(below)]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_shape_of_any_part_of_any_file_stops_an_examination(file: Path, seed: int):
+    chance = random.Random(f"{file.name} {seed}")
+    documents = Documents(file.read_text()).documents
+    for _ in range(10):
+        changed = copy.deepcopy(documents)
+        for container, key in chance.sample(places(changed), chance.randint(1, 3)):
+            container[key] = chance.choice(SHAPES)
+        try:
+            examine(changed, ServiceFacts())
+        except UnreadableError:
+            continue  # nothing is left in it that the doctor knows
 
 
 def test_a_file_that_is_missing_or_not_text_says_so(tmp_path: Path):
