@@ -10,7 +10,7 @@ from extauthz.doctor.reading.leaves import matches_all
 from extauthz.doctor.rules import gateway
 from extauthz.doctor.rules.listener import asking_managers
 from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Json, dig, is_false, mappings
+from extauthz.doctor.tree import Json, dig, is_false, items, mappings
 
 _ROUTE_CHANGERS: Final = frozenset(
     {"Lua", "Wasm", "ExternalProcessor", "DynamicModuleFilter", "GrpcJsonTranscoder", "HeaderToMetadata",
@@ -27,11 +27,33 @@ _CLEARING: Final = frozenset({"JwtAuthentication", "HeaderMutation", "SetMetadat
     why="This filter stands behind ext_authz and may have Envoy pick another route than the one that was decided "
     "on, or a route where before there was none and ext_authz was not asked.",
     instead="filters that change headers, path or route before ext_authz",
+    cures={
+        Platform.ISTIO: "INSERT_BEFORE envoy.filters.http.ext_authz, or INSERT_FIRST",
+        Platform.ENVOY_GATEWAY: "filterOrder in the EnvoyProxy: this filter before envoy.filters.http.ext_authz",
+    },
 )
 def route_changed_afterwards(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     for manager in material.managers:
         for one in changers(manager):
             yield Spot(one.path, one.type, manager.platform)
+    if any(asking.platform is Platform.ENVOY_GATEWAY for asking in material.askings):
+        for path, resource in material.kind("EnvoyExtensionPolicy"):
+            kinds = sorted({"lua", "wasm", "extProc", "dynamicModule"} & dict(items(resource.get("spec"))).keys())
+            if kinds:
+                yield Spot((*path, "spec", kinds[0]), ", ".join(kinds), Platform.ENVOY_GATEWAY)
+    for path, patch in material.patches:
+        kind = str(dig(snake_case(dig(patch, "patch", "value")), "typed_config", "@type")).rpartition(".")[2]
+        if patch.get("applyTo") == "HTTP_FILTER" and kind in _ROUTE_CHANGERS and _is_put_behind(patch):
+            yield Spot((*path, "patch", "value"), kind, Platform.ISTIO)
+
+
+def _is_put_behind(patch: Json) -> bool:
+    """Whether an EnvoyFilter puts its filter behind ext_authz, as before the router is, too."""
+    operation = dig(patch, "patch", "operation")
+    beside = str(dig(patch, "match", "listener", "filterChain", "filter", "subFilter", "name"))
+    return (operation == "INSERT_AFTER" and "ext_authz" in beside) or (
+        operation == "INSERT_BEFORE" and "router" in beside
+    )
 
 
 def changers(manager: Manager) -> Iterator[HttpFilter]:

@@ -225,6 +225,30 @@ def test_a_filter_that_an_envoy_filter_brings_is_examined_like_any_other():
     assert ("fails-open", "error") in found(documents)
 
 
+@pytest.mark.parametrize(
+    ("operation", "beside", "is_behind"),
+    [
+        ("INSERT_AFTER", NAME, True),
+        ("INSERT_BEFORE", "envoy.filters.http.router", True),
+        ("INSERT_BEFORE", NAME, False),
+        ("INSERT_FIRST", "", False),
+    ],
+)
+def test_a_patch_that_puts_a_filter_behind_us_that_may_change_the_route_is_found(
+    operation: str, beside: str, is_behind: bool
+):
+    match = {"listener": {"filterChain": {"filter": {"subFilter": {"name": beside}}}}}
+    lua = {"typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"}}
+    documents = good("istio.yaml")
+    documents.append({"kind": "EnvoyFilter", "spec": {"configPatches": [patch("HTTP_FILTER", operation, lua, match)]}})
+    assert found(documents) == ([("route-changed-afterwards", "warning")] if is_behind else [])
+
+
+def test_code_that_envoy_gateway_runs_behind_us_is_found():
+    code = {"kind": "EnvoyExtensionPolicy", "spec": {"lua": [{"type": "Inline", "inline": ""}]}}
+    assert found([*good("envoy-gateway.yaml"), code]) == [("route-changed-afterwards", "warning")]
+
+
 def test_upgrades_that_istio_turns_on_by_itself_are_a_warning_with_istios_cure():
     documents = good("istio.yaml")
     for one in documents:
