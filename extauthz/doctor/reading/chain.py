@@ -1,5 +1,6 @@
 """The chain of HTTP filters: what stands in it, behind wrappers and discovery, too, and whether it asks at a leaf."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -141,6 +142,8 @@ def _composite(name: str, inner: Typed, tree: Any, path: Path) -> HttpFilter:
     if ours is not None:
         unasked = Answer(Verdict.SOMETIMES, gap.path, "here the filter is no ext_authz") if gap else None
         return HttpFilter(ours.path, name, "ExtAuthz", ours.config, condition=unasked)
+    if '"dynamic_config"' in json.dumps(tree, default=str):
+        return HttpFilter(inner.path, name, "ExtAuthz", {}, condition=Answer(Verdict.UNSEEN, path))
     if mentions(tree, _OURS) or mentions(inner.config, _OURS):
         unclear = Answer(Verdict.UNKNOWN, inner.path, "an ext_authz filter inside Composite")
         return HttpFilter(inner.path, name, "ExtAuthz", {}, condition=unclear)

@@ -37,15 +37,16 @@ def read_envoy(document: Any, root: Path, material: Material) -> None:
         parts = static(config, root)
     material.elsewhere.extend(parts.elsewhere)
     platform = _platform(config, parts)
+    inside = _leading_inside(parts)
     asked: dict[str, Path] = {}
     for place in managers_of(parts):
-        manager = _manager(place, parts, platform, material)
+        manager = _manager(place, parts, platform, inside, material)
         material.managers.append(manager)
         for asking in _askings(manager, place.port, parts):
             material.askings.append(asking)
             asked.update({name: asking.at("grpc_service", "envoy_grpc") for name in asking.clusters})
         asked.update(_asked_by_routes(manager))
-    material.bypasses.extend(_bypasses(parts, material.managers))
+    material.bypasses.extend(_bypasses(parts, material.managers, inside))
     known = {str(config.get("name", "")): (path, config) for path, config in parts.clusters}
     for name, path in asked.items():
         if name in known:
@@ -57,7 +58,7 @@ def read_envoy(document: Any, root: Path, material: Material) -> None:
             material.missing_clusters.append((*path, "cluster_name"))
 
 
-def _manager(place: Place, parts: Parts, platform: Platform, material: Material) -> Manager:
+def _manager(place: Place, parts: Parts, platform: Platform, inside: set[str], material: Material) -> Manager:
     path, config = place.path, place.config
     filters = read_chain(path, config, parts.discovered)
     material.elsewhere.extend(
@@ -68,7 +69,6 @@ def _manager(place: Place, parts: Parts, platform: Platform, material: Material)
         for index, upgrade in mappings(config.get("upgrade_configs"))
         if upgrade.get("filters")
     )
-    inside = {name for name, names in _internal(parts).items() if names and names <= parts.listener_names()}
     ways = Ways((filters, *upgrades), inside.__contains__)
     tables = []
     for table_path, table in _tables(path, config, parts, material):
@@ -145,35 +145,35 @@ def _asked_by_routes(manager: Manager) -> Iterator[tuple[str, Path]]:
                 yield str(name), (*here.path, "check_settings", "grpc_service", "envoy_grpc")
 
 
-def _bypasses(parts: Parts, managers: list[Manager]) -> Iterator[tuple[Path, str]]:
+def _bypasses(parts: Parts, managers: list[Manager], inside: set[str]) -> Iterator[tuple[Path, str]]:
     """Filter chains without HTTP: beside one that asks us, or to a cluster that such a one leads to."""
     behind = {
         str(dig(leaf.route, "route", "cluster")) for manager in managers for leaf in manager.leaves() if leaf.asked
     }
-    internal = _internal(parts)
     for path, chain, listener_path in parts.raw_chains():
         if mentions(chain.get("filters"), "network.ext_authz.v3.ExtAuthz"):
             continue  # asked about the connection: the service refuses what has no HTTP request in it
         beside = any(manager.asks and manager.listener_path == listener_path for manager in managers)
         for index, one in mappings(chain.get("filters")):
             cluster = str(dig(one, "typed_config", "cluster") or "")
-            if internal.get(cluster, set()) and internal[cluster] <= parts.listener_names():
+            if cluster in inside:
                 continue
             if (beside or cluster in behind) and index == len(chain["filters"]) - 1:
                 yield (*path, "filters", index), cluster or str(one.get("name", ""))
 
 
-def _internal(parts: Parts) -> dict[str, set[str]]:
-    """Clusters whose endpoints are all internal listeners, with the names of those."""
-    result: dict[str, set[str]] = {}
+def _leading_inside(parts: Parts) -> set[str]:
+    """Clusters whose endpoints are all internal listeners of the same file, which are examined themselves."""
+    listeners = {str(listener.get("name", "")) for _, listener in parts.listeners}
+    result = set()
     for _, cluster in parts.clusters:
-        names: set[str] = set()
-        for _, locality in mappings(dig(cluster, "load_assignment", "endpoints")):
-            for _, endpoint in mappings(locality.get("lb_endpoints")):
-                names.add(
-                    str(dig(endpoint, "endpoint", "address", "envoy_internal_address", "server_listener_name") or "")
-                )
-        result[str(cluster.get("name", ""))] = set() if "" in names else names
+        names = [
+            str(dig(endpoint, "endpoint", "address", "envoy_internal_address", "server_listener_name") or "")
+            for _, locality in mappings(dig(cluster, "load_assignment", "endpoints"))
+            for _, endpoint in mappings(locality.get("lb_endpoints"))
+        ]
+        if names and "" not in names and set(names) <= listeners:
+            result.add(str(cluster.get("name", "")))
     return result
 
 

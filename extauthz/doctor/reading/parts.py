@@ -22,10 +22,6 @@ class Parts:
     """Configurations of filters that listeners fetch by name."""
     elsewhere: list[Path] = field(default_factory=list)
 
-    def listener_names(self) -> set[str]:
-        """The names of all listeners."""
-        return {str(listener.get("name", "")) for _, listener in self.listeners}
-
     def raw_chains(self) -> Iterator[tuple[Path, Json, Path]]:
         """The filter chains in which no HttpConnectionManager stands, each with the place of its listener."""
         for listener_path, listener in self.listeners:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from extauthz.doctor.finding import Rule, Severity, Spot, rule
 from extauthz.doctor.material import Material, Platform
-from extauthz.doctor.rules.istio import covers, platform_of
+from extauthz.doctor.rules.istio import covers, namespace_of, platform_of
 from extauthz.doctor.service import ServiceFacts
 from extauthz.doctor.tree import Json, Path, dig, items, mappings
 
@@ -90,16 +90,17 @@ def _is_behind(target: Target, asked: set[str], material: Material) -> bool:
 def unasked(material: Material) -> Iterator[Spot]:
     """Gateways of Envoy Gateway, or routes on them, that no policy of the file has ask us."""
     asking = [policy for _, policy in material.kind("SecurityPolicy") if asks(policy)]
-    wanted = [target for policy in asking for target in targets(policy)]
+    wanted = [(namespace_of(policy), target) for policy in asking for target in targets(policy)]
     for path, gateway in material.kind("Gateway") if asking else ():
         if platform_of(gateway, material) is not Platform.ENVOY_GATEWAY:
             continue
-        mine = [target for target in wanted if target.is_one(gateway)]
+        # A policy reaches nothing outside its own namespace.
+        mine = [target for home, target in wanted if target.is_one(gateway) and home == namespace_of(gateway)]
         listeners = {str(one.get("name")) for _, one in mappings(dig(gateway, "spec", "listeners"))}
         if any(not target.section for target in mine) or listeners <= {target.section for target in mine}:
             continue
         routes = list(_routes_of(gateway, material))
-        bare = [place for place, route in routes if not any(target.is_one(route) for target in wanted)]
+        bare = [place for place, route in routes if not any(target.is_one(route) for _, target in wanted)]
         for place in bare if routes else [path]:
             yield Spot((*place, "metadata", "name"), str(dig(gateway, "metadata", "name")), Platform.ENVOY_GATEWAY)
 

@@ -200,6 +200,18 @@ def test_an_ext_authz_filter_in_a_wrapper_that_nobody_knows_is_not_understood():
     assert found(documents) == [("not-understood", "error")]
 
 
+def test_a_composite_that_becomes_what_nobody_can_see_is_said_to_be_unseen():
+    documents = good("static.yaml")
+    execute = {"@type": f"{GOOGLE}/envoy.extensions.filters.http.composite.v3.ExecuteFilterAction",
+               "dynamic_config": {"name": "x", "config_discovery": {}}}  # fmt: skip
+    composite = {"@type": f"{GOOGLE}/envoy.extensions.filters.http.composite.v3.Composite"}
+    wrapper = {"@type": f"{GOOGLE}/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+               "extension_config": {"name": "c", "typed_config": composite},
+               "xds_matcher": {"on_no_match": {"action": {"name": "x", "typed_config": execute}}}}  # fmt: skip
+    manager(documents)["http_filters"][1] = {"name": NAME, "typed_config": wrapper}
+    assert found(documents) == [("not-in-this-file", "warning")]
+
+
 def test_upgrades_with_a_chain_of_their_own_must_ask_in_it():
     documents = good("static.yaml")
     ours, router = manager(documents)["http_filters"][1:]

@@ -331,6 +331,8 @@ def eg(name: str, *listeners: str) -> Json:
 def test_a_gateway_that_no_policy_has_ask_us_is_found():
     documents = good("envoy-gateway.yaml")
     assert found([*documents, eg("internet", "http"), eg("vpc", "http")]) == []
+    elsewhere = eg("internet", "http") | {"metadata": {"name": "internet", "namespace": "elsewhere"}}
+    assert found([*documents, elsewhere]) == [("gateway-unasked", "error")]
     assert found([*documents, eg("third", "http")]) == [("gateway-unasked", "error")]
     assert found([*documents, eg("third", "http"), http_route("third")]) == [("gateway-unasked", "error")]
 
