@@ -8,13 +8,12 @@ from extauthz.doctor.material import Answer, Leaf, Manager, Material, Platform, 
 from extauthz.doctor.reading.chain import first_terminal
 from extauthz.doctor.reading.typed import mentions
 from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Path, dig, mappings
+from extauthz.doctor.tree import Path, dig, items, mappings
 
 _ANSWERING: Final = frozenset({"CacheConfig", "CacheV2Config", "FileServerConfig", "FileServer"})
 """Filters that answer from a store of their own, whoever asks."""
 _OF_THE_MESH: Final = frozenset({"prometheus_stats", "agent"})
 """Clusters behind the ports at which a control plane's own metrics and health are read."""
-_GRAVEST_FIRST: Final = tuple(Severity)
 
 
 @rule(
@@ -88,18 +87,32 @@ def after_router(material: Material, service: ServiceFacts) -> Iterator[Spot]:
     },
 )
 def route_unchecked(material: Material, service: ServiceFacts) -> Iterator[Spot]:
-    found: dict[Path, Spot] = {}
+    open_leaves: dict[Path, list[Leaf]] = {}
+    platforms: dict[Path, Platform] = {}
     for manager in material.managers:
         for leaf in manager.leaves() if manager.asks else ():
-            if leaf.answer.verdict is not Verdict.OFF or _says_nothing(leaf):
-                continue
-            kept_small = leaf.answer.deliberate and dig(leaf.route, "match", "path") is not None
-            severity = Severity.WARNING if kept_small or not leaf.forwards else Severity.ERROR
-            spot = Spot(leaf.answer.path, leaf.answer.detail, manager.platform, severity)
-            known = found.setdefault(spot.path, spot)
-            if _GRAVEST_FIRST.index(severity) < _GRAVEST_FIRST.index(known.severity or severity):
-                found[spot.path] = spot
-    yield from found.values()
+            if leaf.answer.verdict is Verdict.OFF and not _says_nothing(leaf):
+                open_leaves.setdefault(leaf.answer.path, []).append(leaf)
+                platforms[leaf.answer.path] = manager.platform
+    for path, leaves in open_leaves.items():
+        severity = Severity.WARNING if all(map(_is_kept_small, leaves)) else Severity.ERROR
+        yield Spot(path, _ways(leaves), platforms[path], severity)
+
+
+def _is_kept_small(leaf: Leaf) -> bool:
+    """An exact path that goes unasked on purpose, or an answer without any upstream."""
+    return not leaf.forwards or (leaf.answer.deliberate and dig(leaf.route, "match", "path") is not None)
+
+
+def _ways(leaves: list[Leaf]) -> str:
+    """What is open, in a few words."""
+    first = leaves[0]
+    match = next(((key, value) for key, value in items(dig(first.route, "match")) if isinstance(value, str)), None)
+    to = dig(first.route, "route", "cluster")
+    words = [f"{match[0]} {match[1]}" if match else "", f"to {to}" if isinstance(to, str) else ""]
+    more = f"and {len(leaves) - 1} more" if len(leaves) > 1 else ""
+    way = " ".join(filter(None, [*words, more]))
+    return f"{way}: {first.answer.detail}" if first.answer.detail and way else way or first.answer.detail
 
 
 @rule(

@@ -67,7 +67,8 @@ def policy_replaces(material: Material, service: ServiceFacts) -> Iterator[Spot]
         named = [target for target in targets(policy) if target.is_specific and _is_behind(target, asked, material)]
         rival = [target for target in targets(policy) if not target.is_specific and target.name in asked]
         if named:
-            yield Spot((*path, "spec"), ", ".join(f"{one.kind} {one.name}".strip() for one in named))
+            on = ", ".join(f"{one.kind} {one.name}".strip() for one in named)
+            yield Spot((*path, "spec"), f"{dig(policy, 'metadata', 'name')} on {on}", Platform.ENVOY_GATEWAY)
         elif rival:
             yield Spot((*path, "spec"), f"a second policy of Gateway {rival[0].name}: only the older one holds")
 

@@ -50,6 +50,19 @@ def test_what_is_reached_unasked_decides_how_much_it_hurts(route: dict[str, Any]
     assert found(documents) == ([("route-unchecked", severity)] if severity else [])
 
 
+def test_a_way_past_us_is_named_by_what_takes_it():
+    documents = good("static.yaml")
+    host(documents)["routes"].insert(0, off({"prefix": "/open/"}))
+    (finding,) = examine(documents, TWO_WORKERS)
+    assert finding.spot.detail == "prefix /open/ to backend"
+    host(documents)["routes"] = [
+        {"match": {"prefix": f"/{x}"}, "route": {"cluster": "backend"}} for x in ("a", "b", "")
+    ]
+    host(documents)["typed_per_filter_config"][NAME] = OFF
+    (finding,) = examine(documents, TWO_WORKERS)
+    assert finding.spot.detail == "prefix /a to backend and 2 more"
+
+
 def test_an_exact_path_that_nobody_switched_off_on_purpose_is_an_error():
     documents = good("static.yaml")
     host(documents)["routes"].insert(0, {"match": {"path": "/status"}, "route": {"cluster": "backend"}})
