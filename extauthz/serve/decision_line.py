@@ -9,7 +9,7 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
-from extauthz.domain.decision import Allow, Decision, Subject
+from extauthz.domain.decision import Allow, Decision
 from extauthz.domain.reason import CATALOGUE
 from extauthz.domain.request import Request
 
@@ -21,8 +21,12 @@ _SHORT: Final = 60
 """Characters that are kept of it when the line would be too long: each takes up to twelve bytes as JSON."""
 _KINDS: Final = 4096
 
-Kind = tuple[str, str, Subject, str, str, str]
-"""What many checks share: decision, reason, subject, network, reading, warning."""
+Kind = tuple[str, str, str, str, str, str, str, str, str]
+"""What many checks share: decision, reason, API, stage, method, app, network, reading, warning.
+
+Names, not the objects that bear them: a line may wait for a full disk, and is kept as a pattern for others; neither may
+keep APIs, tokens and key sets in memory that a reload has replaced.
+"""
 Entry = tuple[float, str, float, str, Kind, str, str, str, str]
 """Time in seconds since 1970, request id, seconds it took, revision, kind, method, host and path, peer, detail.
 
@@ -43,11 +47,15 @@ def entry_of(request_id: str, request: Request | None, decision: Decision, secon
         )
         if len(place) > _TEXT:
             place = place[:_TEXT]
+    about = decision.about
+    api = "" if about.api is None else about.api.id
+    app = "" if about.app is None else about.app.id
+    stage = about.stage or ""
     if isinstance(decision, Allow):
-        kind = ("allow", decision.label, decision.about, network, decision.reading, decision.warning)
-        return (time.time(), request_id, seconds, revision, kind, method, place, peer, "")
-    kind = ("deny", decision.reason.label, decision.about, network, "", "")
-    return (time.time(), request_id, seconds, revision, kind, method, place, peer, decision.detail[:_TEXT])
+        told = ("allow", decision.label, api, stage, about.method, app, network, decision.reading, decision.warning)
+        return (time.time(), request_id, seconds, revision, told, method, place, peer, "")
+    told = ("deny", decision.reason.label, api, stage, about.method, app, network, "", "")
+    return (time.time(), request_id, seconds, revision, told, method, place, peer, decision.detail[:_TEXT])
 
 
 class LineMaker:
@@ -83,14 +91,14 @@ class LineMaker:
         return f'{line},"detail":{quoted(detail)}}}\n' if detail else line + "}\n"
 
     def _shared(self, kind: Kind, revision: str) -> str:
-        decision, label, about, network, reading, warning = kind
+        decision, label, api, stage, method, app, network, reading, warning = kind
         facts = {
             "decision": decision,
             "reason": label,
-            "api": about.api.id if about.api else "",
-            "stage": about.stage or "",
-            "method": about.method,
-            "app_id": about.app.id if about.app else "",
+            "api": api,
+            "stage": stage,
+            "method": method,
+            "app_id": app,
             "revision": revision,
         }
         told = [f'"{name}":{quoted(text) if text else "null"}' for name, text in facts.items()]
@@ -105,7 +113,7 @@ class LineMaker:
         share = self._share_of(label)
         if share < 1:
             told.append(f'"share":{share:g}')
-        if len(self._kinds) >= _KINDS:  # subjects of snapshots long gone
+        if len(self._kinds) >= _KINDS:  # of revisions long gone
             self._kinds.clear()
         shared = self._kinds[kind, revision] = ",".join(told)
         return shared

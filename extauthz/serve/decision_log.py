@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from extauthz.domain import reason
 from extauthz.domain.decision import Decision, Deny
 from extauthz.domain.request import Request
 from extauthz.serve.decision_line import Entry, LineMaker, entry_of
+from extauthz.serve.families import Gauge, OverWorkers
 from extauthz.serve.log_output import LogOutput
 from extauthz.wire.servicer import Unrecorded, describe
 
@@ -83,6 +84,8 @@ class DecisionLog:
         """How many may wait now: 0 once closed, and while nothing can be written and an audit is required."""
         self._shares = {label: share for label, share in (shares or {}).items() if share < 1}
         self._required = required
+        # Seeded by the system and told to nobody: who can foresee what is sampled can act unseen.
+        self._random = random.Random()  # noqa: S311
         self._entries: deque[Entry] = deque()
         self._lines = LineMaker(lambda label: self._shares.get(label, 1.0))
         self._asleep = False
@@ -125,7 +128,7 @@ class DecisionLog:
     def _chosen(self, decision: Decision) -> bool:
         label = decision.reason.label if isinstance(decision, Deny) else decision.label
         share = self._shares.get(label, 1.0)
-        return share >= 1 or random.random() < share  # noqa: S311
+        return share >= 1 or self._random.random() < share
 
     def _no_room(self, decision: Decision) -> None:
         # The refusal for want of a record cannot be refused for want of a record.
@@ -223,8 +226,11 @@ class DecisionLogMetrics(Collector):
         yield CounterMetricFamily(
             "extauthz_decision_log_write_failures", "Attempts to write that failed.", value=log.write_failures
         )
-        yield GaugeMetricFamily(
-            "extauthz_decision_log_failing", "1 while the log cannot be written.", value=float(log.failing)
+        yield Gauge(
+            "extauthz_decision_log_failing", "1 while the log cannot be written.", OverWorkers.HIGHEST,
+            value=float(log.failing),
+        )  # fmt: skip
+        yield Gauge(
+            "extauthz_decision_log_waiting", "Decisions that wait for a line.", OverWorkers.SUM, value=log.waiting
         )
-        yield GaugeMetricFamily("extauthz_decision_log_waiting", "Decisions that wait for a line.", value=log.waiting)
-        yield GaugeMetricFamily("extauthz_decision_log_capacity", "How many may wait.", value=log.capacity)
+        yield Gauge("extauthz_decision_log_capacity", "How many may wait.", OverWorkers.SUM, value=log.capacity)

@@ -1,7 +1,9 @@
 """The decision log: it may lose lines, but never a check, and never the rest of the lines."""
 
+import gc
 import io
 import json
+import random
 import re
 import time
 from pathlib import Path
@@ -9,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from extauthz.domain import reason
+from extauthz.domain.api import Api
+from extauthz.domain.app import App
 from extauthz.domain.decision import Allow, Deny, Subject
+from extauthz.domain.request import Stage
 from extauthz.serve.decision_line import LINE_BYTES
 from extauthz.serve.decision_log import DecisionLog, DecisionLogMetrics
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import Unrecorded
-from tests.unit.building import request
+from tests.unit.building import api, request
 from tests.unit.wire.checking import check_request, servicer
 
 DENY = Deny(reason.NONCE_USED, Subject(), detail="a detail")
@@ -211,6 +216,43 @@ def test_what_waits_for_the_log_keeps_no_body_and_no_header_in_memory():
     log.close()
     assert "secret" not in kept
     assert len(kept) < 5000
+
+
+def test_what_is_sampled_cannot_be_foreseen_from_python_s_own_generator():
+    def logged():
+        random.seed(7)
+        disk = Disk()
+        log = DecisionLog(disk, 1000, {"nonce_used": 0.5})
+        for number in range(200):
+            log.decided(str(number), None, DENY, 0.0)
+        log.close()
+        return disk.ids
+
+    assert logged() != logged()
+
+
+def test_neither_the_log_nor_what_waits_for_it_keeps_apis_and_apps_that_a_reload_replaced():
+    disk = Disk()
+    log = DecisionLog(disk, 10)
+
+    def told(name):
+        about = Subject(api(id=name), Stage.RELEASE, "digest", App(name))
+        log.decided(name, None, Allow("allowed", about), 0.0)
+        log.decided(name, None, Deny(reason.NONCE_USED, about), 0.0)
+
+    told("written-and-replaced")
+    wait_until(lambda: len(disk.ids) == 2)
+    disk.full = True
+    told("in-the-writer")
+    wait_until(lambda: log.failing)
+    told("waiting-and-replaced")
+    gc.collect()
+    kept = {one.id for one in gc.get_objects() if isinstance(one, Api | App)}
+    disk.full = False
+    log.close()
+    assert not kept & {"written-and-replaced", "in-the-writer", "waiting-and-replaced"}
+    assert {line["api"] for line in disk.lines} == {line["app_id"] for line in disk.lines}
+    assert len(disk.lines) == 6
 
 
 def test_every_field_of_a_line_is_documented_and_every_documented_field_exists():

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import random
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
@@ -13,7 +16,9 @@ from extauthz.decide.replay import MemoryReplayStore, Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import Deny
 from extauthz.domain.request import Network
+from extauthz.wire import servicer as servicer_module
 from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.servicer import new_request_id
 from tests.unit.building import CODE, FORM, KEY, NOW_MS, NOW_S, SECRET
 from tests.unit.wire.checking import Notes, answer, check_request, demo, error_header, servicer
 
@@ -181,6 +186,23 @@ def test_every_answer_carries_its_own_request_id():
         assert json.loads(denied.denied_response.body)["request_id"] == error_header(denied, "X-Ca-Request-Id")
         seen |= {header.header.value, error_header(denied, "X-Ca-Request-Id")}
     assert len(seen) == 40
+
+
+def test_no_request_id_can_be_foreseen_from_what_python_s_own_generator_gives():
+    def ids():
+        servicer_module._drawn.clear()
+        random.seed(7)
+        return [new_request_id() for _ in range(300)]
+
+    assert not set(ids()) & set(ids())
+
+
+def test_a_request_id_is_a_random_uuid_whichever_thread_takes_it():
+    with ThreadPoolExecutor(8) as pool:
+        drawn = [one for ids in pool.map(lambda _: [new_request_id() for _ in range(500)], range(16)) for one in ids]
+    assert len(set(drawn)) == 8000
+    assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in drawn} == {(4, uuid.RFC_4122)}
+    assert all(one == str(uuid.UUID(one)).upper() for one in drawn)
 
 
 def test_envoy_may_ask_twice_about_one_stream_and_nobody_else_may():
