@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
+from extauthz.serve.listening import socket_mode
 from extauthz.serve.stall import LOOK_S, SETTLE_S, StallWatch
 from extauthz.serve.tls import Certificates, may_ask
 from extauthz.serve.transports import HEALTH_PATH, Health, TracedChecks, bound_address
@@ -67,10 +68,11 @@ class GrpcioTransport:
         self._server = grpc.aio.server(options=[*_OPTIONS, largest])
         self._server.add_generic_rpc_handlers((_Handlers({CHECK_PATH: self._check, HEALTH_PATH: self._check_health}),))
         try:
-            if self._certificates is None:
-                port = self._server.add_insecure_port(self.address)
-            else:
-                port = self._server.add_secure_port(self.address, self._certificates.credentials())
+            with socket_mode(self.address):
+                if self._certificates is None:
+                    port = self._server.add_insecure_port(self.address)
+                else:
+                    port = self._server.add_secure_port(self.address, self._certificates.credentials())
         except RuntimeError:
             raise OSError("the address cannot be opened") from None
         self.address = bound_address(self.address, port)

@@ -1,8 +1,10 @@
-"""An address that cannot be opened: which one, the key that names it, why, and what to do about it."""
+"""Opening an address: who may reach the file of a Unix socket, and what to say when it cannot be opened."""
 
 import errno
+import logging
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +12,46 @@ from typing import Final
 
 _LONGEST_PATH: Final = 107
 """Bytes of a Unix socket's path, on Linux."""
+_SOCKET_UMASK: Final = 0o117
+"""Leaves 0660: whoever may write to the socket may ask, so owner and group only."""
 _CURES: Final = {
     errno.EADDRINUSE: "another process listens there (`ss -ltnp` names it); stop it, or write another port",
     errno.EADDRNOTAVAIL: "this machine has no such address (`ip address` lists them); write one of them, or 0.0.0.0",
     errno.EACCES: "ports below 1024 need the capability CAP_NET_BIND_SERVICE; give it, or write a higher port",
     errno.EAFNOSUPPORT: "this machine does not speak that version of IP; write an address of the other one",
 }
+_log: Final = logging.getLogger("extauthz")
+
+
+@contextmanager
+def socket_mode(address: str) -> Iterator[None]:
+    """Around the creation of a Unix socket: its file is born with the mode that it keeps, whatever the umask is.
+
+    The umask belongs to the whole process. What other threads create meanwhile (the decision log's file, 0640) needs
+    none of the bits that are missing; directories nobody makes. Sockets are opened by one thread, one after the other.
+    """
+    if not address.startswith("unix:"):
+        yield
+        return
+    _warn_of_open_folder(Path(address.removeprefix("unix:")).parent)
+    before = os.umask(_SOCKET_UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _warn_of_open_folder(folder: Path) -> None:
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return  # the socket cannot be made, which will be said
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        _log.warning(
+            "every user of this machine may replace the socket in %s and answer Envoy in our place: take the folder's "
+            "write permission from others (chmod o-w), or give it the sticky bit",
+            folder,
+        )
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any, Final
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
+from extauthz.serve.listening import socket_mode
 from extauthz.serve.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
 from extauthz.serve.transports import HEALTH_PATH, Health, Metadata, TracedChecks, bound_address
 from extauthz.wire.servicer import CHECK_PATH, Servicer, describe
@@ -80,7 +81,8 @@ class NativeTransport:
         try:
             # Without call_details nobody tells us of cancelled calls. It costs a fifth of a microsecond a check.
             methods = [(CHECK_PATH, False), (HEALTH_PATH, False)]
-            self._front = NativeGrpcFront(address, methods, io_threads=1, call_details=True)
+            with socket_mode(address):
+                self._front = NativeGrpcFront(address, methods, io_threads=1, call_details=True)
         except (OSError, RuntimeError, ValueError) as error:
             raise OSError(str(error)) from None
         self._loop: asyncio.AbstractEventLoop | None = None

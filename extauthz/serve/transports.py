@@ -5,7 +5,6 @@ answers with what comes back, at once or later. What it cannot take on it refuse
 gRPC error, which Envoy under ``failure_mode_allow`` would turn into an allow.
 """
 
-import os
 from collections.abc import Awaitable, Iterable
 from typing import Final, Protocol
 
@@ -16,8 +15,6 @@ from extauthz.domain.request import Network
 from extauthz.wire.servicer import SERVICE, Servicer
 
 HEALTH_PATH: Final = "/grpc.health.v1.Health/Check"
-SOCKET_MODE: Final = 0o660
-"""Of Unix sockets: whoever may write to the socket may ask, so owner and group only."""
 
 
 class Health:
@@ -89,9 +86,8 @@ class MakeTransport(Protocol):
 
 
 def bound_address(address: str, port: int) -> str:
-    """``address`` with the real port; the file of a Unix socket gets its mode."""
+    """``address`` with the real port."""
     if address.startswith("unix:"):
-        os.chmod(address.removeprefix("unix:"), SOCKET_MODE)
         return address
     return f"{address.rpartition(':')[0]}:{port}"
 

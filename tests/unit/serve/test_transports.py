@@ -113,6 +113,39 @@ def test_a_unix_socket_serves_owner_and_group_and_a_stale_file_is_no_hindrance(t
     assert status_of(call(f"unix:{path}").check("/coded", CODED)) == 200
 
 
+def test_a_unix_socket_is_never_open_to_others_not_even_for_a_moment_under_umask_0(transport, tmp_path, monkeypatch):
+    path, modes = tmp_path / "x.sock", []
+    change = os.chmod
+
+    def noted(target, mode, **more):
+        modes.append(stat.S_IMODE(os.stat(target).st_mode))
+        change(target, mode, **more)
+
+    async def look(*_):
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+
+    monkeypatch.setattr(os, "chmod", noted)
+    before = os.umask(0)
+    try:
+        with_transport(transport, Scripted(bytes), look, address=f"unix:{path}")
+        assert os.umask(0) == 0, "the process's own umask is left as it was"
+    finally:
+        os.umask(before)
+    assert modes == [0o660]
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o777, True), (0o1777, False), (0o775, False)])
+def test_a_folder_in_which_anyone_may_replace_the_socket_is_warned_of(transport, tmp_path, caplog, mode, warned):
+    async def nothing(*_):
+        return
+
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(mode)
+    with_transport(transport, Scripted(bytes), nothing, address=f"unix:{folder}/x.sock")
+    assert ("may replace the socket" in caplog.text) is warned
+
+
 def test_workers_have_unix_sockets_of_their_own(transport, serve, call, tmp_path):
     config = base_config([{"address": f"unix:{tmp_path}/x.sock"}], free_ports(1)[0]) | {"transport": transport}
     serve(config | {"replay": {"scope": "per_worker"}}, "--workers", "2")
