@@ -161,6 +161,14 @@ def test_the_store_is_found_by_its_name_with_the_password_that_it_wants_and_by_t
     assert inwards["ports"] == outwards["ports"] == [{"protocol": "TCP", "port": url.port}]
 
 
+def test_no_pod_opens_a_port_for_itself_by_a_label_of_its_own():
+    """Who may create pods in any namespace labels them at will; a namespace's labels are for administrators."""
+    for rule in the("NetworkPolicy")["spec"]["ingress"]:
+        assert rule["from"], "a rule without `from` admits everybody"
+        for source in rule["from"]:
+            assert source.get("namespaceSelector", {}).get("matchLabels"), f"{source} admits pods of any namespace"
+
+
 def test_kubernetes_waits_longer_than_the_drain_takes(config: ServiceConfig):
     from extauthz.serve import process
 
