@@ -13,7 +13,7 @@ COMPILED := .compiled
 ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/site:$(CURDIR)
 # What stores and reloads do is not compiled; of tests/unit/serve only what meets the compiled parts.
 CHECKING_TESTS := $(addprefix tests/unit/,auth decide domain wire test_secrets_never_leak.py) \
-    $(addprefix tests/unit/serve/test_,build.py transports.py decision_log.py audit.py supervisor.py tracing.py) \
+    $(addprefix tests/unit/serve/test_,build.py transports.py decision_log.py audit.py supervisor.py tracing.py check_metrics.py) \
     tests/envoy tests/clients tests/oidc
 
 .DEFAULT_GOAL := help

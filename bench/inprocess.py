@@ -37,7 +37,9 @@ class WrongAnswer(Exception):
 def make_servicer(snapshot: Snapshot) -> Servicer:
     """A servicer as the service has it, with metrics, without a decision log."""
     return Servicer(
-        snapshot, MemoryReplayStore(_REPLAY_CAPACITY, share=1), Observers(CheckMetrics(), NullDecisionLog())
+        snapshot,
+        MemoryReplayStore(_REPLAY_CAPACITY, share=1),
+        Observers(CheckMetrics(snapshot.apis), NullDecisionLog()),
     )
 
 

@@ -10,6 +10,7 @@ from extauthz.cli.reading import ConfigOption, print_problems, read_config
 from extauthz.config import ConfigError
 from extauthz.serve.place import check_replicas
 from extauthz.serve.process import Process
+from extauthz.serve.process_log import OURS, log_to_stderr
 from extauthz.serve.supervisor import StartFailed, Supervisor
 
 
@@ -29,8 +30,8 @@ def serve(
 
     The decision log goes where the configuration says, everything else to standard error.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    loaded = read_config(config, logging.getLogger("extauthz").warning)
+    log_to_stderr()
+    loaded = read_config(config, logging.getLogger(OURS).warning)
     try:
         check_replicas(loaded, replicas)
         if workers > 1:

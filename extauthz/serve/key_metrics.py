@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from extauthz.serve.families import Gauge, OverWorkers
 from extauthz.serve.key_fetcher import KeyFetcher
 
 
@@ -17,8 +18,8 @@ class KeyMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
         fetches = CounterMetricFamily("extauthz_jwks_fetches", "Fetches of key sets.", labels=["plugin", "result"])
-        ages = GaugeMetricFamily("extauthz_jwks_age_seconds", "Since the last good fetch.", labels=["plugin"])
-        sizes = GaugeMetricFamily("extauthz_jwks_keys", "Keys that verify tokens now.", labels=["plugin"])
+        ages = Gauge("extauthz_jwks_age_seconds", "Since the last good fetch.", OverWorkers.HIGHEST, labels=["plugin"])
+        sizes = Gauge("extauthz_jwks_keys", "Keys that verify tokens now.", OverWorkers.LOWEST, labels=["plugin"])
         for feed in self._fetcher.feeds:
             for result, count in list(feed.results.items()):
                 fetches.add_metric([feed.plugin_id, result.value], count)

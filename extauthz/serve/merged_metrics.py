@@ -1,42 +1,42 @@
 """The metrics of all workers as one: counters are added up and never go backwards when a worker is replaced."""
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from threading import Lock
 from typing import Any, Final
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-SUMMED_GAUGES: Final = frozenset(
-    {
-        "extauthz_checks_in_flight",
-        "extauthz_decision_log_capacity",
-        "extauthz_decision_log_waiting",
-        "extauthz_replay_entries",
-        "extauthz_replay_capacity",
-        "extauthz_replay_holder_entries",
-        "extauthz_snapshot_info",  # how many workers serve a revision
-        "process_resident_memory_bytes",
-        "process_virtual_memory_bytes",
-        "process_open_fds",
-    }
-)
-LOWEST_GAUGES: Final = frozenset(
-    {"extauthz_replay_store_up", "extauthz_tls_certificate_end_timestamp_seconds", "extauthz_jwks_keys"}
-)
-"""Of these the worst is shown; of other gauges the largest value: ages, sizes of the one snapshot, limits."""
-_GROWING: Final = ("counter", "histogram", "summary")
+from extauthz.serve.families import OverWorkers
+from extauthz.serve.metrics import OTHER
+from extauthz.serve.worker_numbers import Numbers
 
-Numbers = list[dict[str, Any]]
+FOREIGN_GAUGES: Final = {
+    "process_resident_memory_bytes": OverWorkers.SUM,
+    "process_virtual_memory_bytes": OverWorkers.SUM,
+    "process_open_fds": OverWorkers.SUM,
+    "process_max_fds": OverWorkers.LOWEST,
+    "process_start_time_seconds": OverWorkers.HIGHEST,
+    "python_info": OverWorkers.HIGHEST,
+}
+"""The gauges of the client library, which cannot say it themselves. Ours do, where they are made."""
+_GROWING: Final = ("counter", "histogram", "summary")
+_COMBINE: Final[dict[str, Callable[[float, float], float]]] = {
+    OverWorkers.SUM: operator.add,
+    OverWorkers.LOWEST: min,
+    OverWorkers.HIGHEST: max,
+}
+
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class MergedMetrics(Collector):
     """Holds the last numbers of each worker, and the sum of those whose workers are gone."""
 
-    def __init__(self, refresh: Callable[[], None] = lambda: None) -> None:
-        """``refresh`` is called before each scrape, and may call ``update``."""
+    def __init__(self, apis: Container[str] = (), refresh: Callable[[], None] = lambda: None) -> None:
+        """``apis`` are the ids of those that exist. ``refresh`` is called before each scrape, and may ``update``."""
+        self._apis = apis
         self._refresh = refresh
         self._lock = Lock()
         self._live: dict[int, Numbers] = {}
@@ -57,7 +57,13 @@ class MergedMetrics(Collector):
         """A worker is gone: what it counted stays counted, what it held is gone."""
         with self._lock:
             numbers = [family for family in self._live.pop(worker, []) if family["type"] in _GROWING]
-            self._gone = list(_merge([self._gone, numbers]))
+            self._gone = self._without_lost_apis(_merge([self._gone, numbers]))
+
+    def follow(self, apis: Container[str]) -> None:
+        """Other APIs exist from now on: forget what workers that are gone have counted for those that are, too."""
+        with self._lock:
+            self._apis = apis
+            self._gone = self._without_lost_apis(self._gone)
 
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
@@ -70,11 +76,22 @@ class MergedMetrics(Collector):
                 metric.add_sample(name, labels, value)
             yield metric
 
+    def _without_lost_apis(self, families: Iterable[dict[str, Any]]) -> Numbers:
+        def exists(labels: dict[str, str]) -> bool:
+            api = labels.get("api", "")
+            return api in ("", OTHER) or api in self._apis
 
-def _combination(family: dict[str, Any]) -> Callable[[float, float], float]:
-    if family["type"] in _GROWING or family["name"] in SUMMED_GAUGES:
+        return [
+            {**family, "samples": [sample for sample in family["samples"] if exists(sample[1])]} for family in families
+        ]
+
+
+def combination(family: dict[str, Any]) -> Callable[[float, float], float] | None:
+    """How two values of a family make one; None for a gauge of which nobody has said it."""
+    if family["type"] in _GROWING:
         return operator.add
-    return min if family["name"] in LOWEST_GAUGES else max
+    said = family.get("over_workers") or FOREIGN_GAUGES.get(family["name"])
+    return None if said is None else _COMBINE[said]
 
 
 def _merge(parts: Iterable[Numbers]) -> Iterator[dict[str, Any]]:
@@ -85,7 +102,7 @@ def _merge(parts: Iterable[Numbers]) -> Iterator[dict[str, Any]]:
         name = family["name"]
         families.setdefault(name, family)
         merged = values.setdefault(name, {})
-        combine = _combination(family)
+        combine = combination(family) or max
         for sample, labels, value in family["samples"]:
             key = (sample, tuple(labels.items()))
             before = merged.get(key)

@@ -3,26 +3,49 @@
 import platform
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from threading import Lock
 from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 import extauthz
+from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
+from extauthz.serve.families import Gauge, OverWorkers, StreamedFamily
 from extauthz.serve.reload import ReloadStatus
 
 BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+OTHER: Final = "other"
+"""The label of an API whose own series would be one too many, or that no longer exists."""
+MOST_ALLOWED: Final = 20_000
+MOST_DENIED: Final = 5_000
+MOST_WARNED: Final = 5_000
+"""Series that name an API, of each kind. Past them checks are counted under ``OTHER``. Denials have room of their own:
+an app that asks every API in turn must not take the place of those that are called."""
+_FOUND_AFTER_A_PROOF: Final = frozenset(
+    {
+        reason.NONCE_USED,
+        reason.JTI_USED,
+        reason.REPLAY_SHARE_FULL,
+        reason.REPLAY_STORE_FULL,
+        reason.REPLAY_STORE_UNAVAILABLE,
+    }  # fmt: skip
+)
+"""What is found out last of all, when caller and grant are beyond doubt."""
 _CheckKey = tuple[str, str, str, str, str]
+"""Network, API, method, decision, reason."""
+_WarningKey = tuple[str, str]
+"""API, warning."""
 
 
-class _Tally:
-    """Checks of one kind: how many in each duration bucket, and their seconds together."""
+class _Durations:
+    """Checks of one method and decision: how many in each duration bucket, and their seconds together."""
 
     __slots__ = ("buckets", "seconds")
 
@@ -31,54 +54,99 @@ class _Tally:
         self.seconds = 0.0
 
 
-class CheckMetrics(Collector):
-    """Counts decisions. Plain numbers under one short lock: a check pays for one look-up and two additions."""
+class _Series:
+    """Checks with the same labels: how many, and with which others they share their durations."""
 
-    def __init__(self) -> None:
+    __slots__ = ("checks", "durations")
+
+    def __init__(self, durations: _Durations) -> None:
+        self.checks = 0
+        self.durations = durations
+
+
+class CheckMetrics(Collector):
+    """Counts decisions. Plain numbers under one short lock: a check pays for one look-up and three additions.
+
+    Whoever has proved nothing makes no series: such denials name no API. What names one is bounded in number.
+    """
+
+    def __init__(self, apis: Container[str]) -> None:
+        """``apis`` are the ids of the APIs that exist; a reload gives others to ``follow``."""
         self._lock = Lock()
-        self._tallies: dict[_CheckKey, _Tally] = {}
+        self._apis = apis
+        self._series: dict[_CheckKey, _Series] = {}
+        self._durations: dict[tuple[str, str], _Durations] = {}
         self._readings: dict[str, int] = {}
-        self._warnings: dict[tuple[str, str], int] = {}
+        self._warnings: dict[_WarningKey, int] = {}
+        self._named = {"allow": 0, "deny": 0}
+        """Series that name an API, by decision."""
 
     def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
         """Count one decision that took ``seconds``."""
         about = decision.about
-        api = about.api.id if about.api is not None else ""
+        api = "" if about.api is None else about.api.id
         network = "internet" if request is None else request.network
         if isinstance(decision, Allow):
             key = (network, api, about.method, "allow", decision.label)
             if decision.reading:
                 self._count_reading(api, decision)
         else:
+            # The subject of a denial has an app once that has proved who it is.
+            if about.app is None and decision.reason not in _FOUND_AFTER_A_PROOF:
+                api = ""
             key = (network, api, about.method, "deny", decision.reason.label)
         with self._lock:
-            tally = self._tallies.get(key)
-            if tally is None:
-                tally = self._tallies[key] = _Tally()
-            tally.buckets[bisect_left(BUCKETS_S, seconds)] += 1
-            tally.seconds += seconds
+            series = self._series.get(key)
+            if series is None:
+                series = self._new_series(key)
+            series.checks += 1
+            durations = series.durations
+            durations.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+            durations.seconds += seconds
+
+    def follow(self, apis: Container[str]) -> None:
+        """Other APIs exist from now on: forget those that are gone. Any thread may call this."""
+        with self._lock:
+            self._apis = apis
+            gone = [key for key in self._series if key[1] not in apis and key[1] not in ("", OTHER)]
+            for key in gone:
+                del self._series[key]
+                self._named[key[3]] -= 1
+            for warned in [warned for warned in self._warnings if warned[0] not in apis and warned[0] != OTHER]:
+                del self._warnings[warned]
+
+    def _new_series(self, key: _CheckKey) -> _Series:
+        network, api, method, outcome, label = key
+        if api:
+            most = MOST_ALLOWED if outcome == "allow" else MOST_DENIED
+            if api not in self._apis or self._named[outcome] >= most:
+                key = (network, OTHER, method, outcome, label)
+                overflow = self._series.get(key)
+                if overflow is not None:
+                    return overflow
+            else:
+                self._named[outcome] += 1
+        durations = self._durations.get((method, outcome))
+        if durations is None:
+            durations = self._durations[method, outcome] = _Durations()
+        series = self._series[key] = _Series(durations)
+        return series
 
     def _count_reading(self, api: str, allow: Allow) -> None:
         with self._lock:
             self._readings[allow.reading] = self._readings.get(allow.reading, 0) + 1
             if allow.warning:
                 warned = (api, allow.warning)
+                if warned not in self._warnings and (len(self._warnings) >= MOST_WARNED or api not in self._apis):
+                    warned = (OTHER, allow.warning)
                 self._warnings[warned] = self._warnings.get(warned, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
-        """What a scrape sees."""
+        """What a scrape sees. The samples of the large families are made while they are read."""
+        yield StreamedFamily("extauthz_checks", "Checks answered.", "counter", self._check_samples)
         with self._lock:
-            tallies = {key: (list(tally.buckets), tally.seconds) for key, tally in self._tallies.items()}
-            readings, warnings = dict(self._readings), dict(self._warnings)
-        labels = ["network", "api", "method", "decision", "reason"]
-        counter = CounterMetricFamily("extauthz_checks", "Checks answered.", labels=labels)
-        durations: dict[tuple[str, str], tuple[list[int], float]] = {}
-        for key, (buckets, seconds) in tallies.items():
-            counter.add_metric(key, sum(buckets))
-            _, _, method, outcome, _ = key
-            sums, total = durations.get((method, outcome), ([0] * len(buckets), 0.0))
-            durations[method, outcome] = [a + b for a, b in zip(sums, buckets, strict=True)], total + seconds
-        yield counter
+            durations = {timed: (list(one.buckets), one.seconds) for timed, one in self._durations.items()}
+            readings = dict(self._readings)
         histogram = HistogramMetricFamily(
             "extauthz_check_duration_seconds", "Time from request bytes to answer bytes.", labels=["method", "decision"]
         )
@@ -91,12 +159,28 @@ class CheckMetrics(Collector):
         for reading, count in readings.items():
             counter.add_metric([reading], count)
         yield counter
-        counter = CounterMetricFamily(
-            "extauthz_strict_warnings", "Allowed requests that strict mode would refuse.", labels=["api", "warning"]
-        )
-        for warned, count in warnings.items():
-            counter.add_metric(warned, count)
-        yield counter
+        yield StreamedFamily(
+            "extauthz_strict_warnings", "Allowed requests that strict mode would refuse.", "counter",
+            self._warning_samples,
+        )  # fmt: skip
+
+    def _check_samples(self) -> Iterator[Sample]:
+        with self._lock:
+            keys = list(self._series)
+        for key in keys:
+            series = self._series.get(key)
+            if series is not None:
+                network, api, method, outcome, label = key
+                labels = {"network": network, "api": api, "method": method, "decision": outcome, "reason": label}
+                yield Sample("extauthz_checks_total", labels, series.checks)
+
+    def _warning_samples(self) -> Iterator[Sample]:
+        with self._lock:
+            keys = list(self._warnings)
+        for warned in keys:
+            count = self._warnings.get(warned)
+            if count is not None:
+                yield Sample("extauthz_strict_warnings_total", {"api": warned[0], "warning": warned[1]}, count)
 
 
 def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
@@ -121,22 +205,25 @@ class StateMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
         snapshot = self._snapshot()
-        info = GaugeMetricFamily(
-            "extauthz_build_info", "Version of the service.", labels=["version", "python", "build"]
-        )
+        info = Gauge(
+            "extauthz_build_info", "Version of the service.", OverWorkers.HIGHEST,
+            labels=["version", "python", "build"],
+        )  # fmt: skip
         info.add_metric([extauthz.__version__, platform.python_version(), extauthz.build()], 1)
         yield info
-        info = GaugeMetricFamily("extauthz_snapshot_info", "Revision that is being served.", labels=["revision"])
+        info = Gauge(  # summed: how many workers serve a revision
+            "extauthz_snapshot_info", "Revision that is being served.", OverWorkers.SUM, labels=["revision"]
+        )
         info.add_metric([snapshot.revision], 1)
         yield info
         age_s = time.time() - snapshot.built_at_ms / 1000
-        yield GaugeMetricFamily("extauthz_snapshot_age_seconds", "Since the snapshot was built.", value=age_s)
-        sizes = GaugeMetricFamily("extauthz_snapshot_entries", "What the snapshot holds.", labels=["kind"])
+        yield Gauge("extauthz_snapshot_age_seconds", "Since the snapshot was built.", OverWorkers.HIGHEST, value=age_s)
+        sizes = Gauge("extauthz_snapshot_entries", "What the snapshot holds.", OverWorkers.HIGHEST, labels=["kind"])
         for kind, entries in (("apis", snapshot.apis), ("keys", snapshot.keys), ("grants", snapshot.grants)):
             sizes.add_metric([kind], len(entries))
         yield sizes
         in_flight = self._in_flight()
-        yield GaugeMetricFamily("extauthz_checks_in_flight", "Checks taken on and not answered.", value=in_flight)
+        yield Gauge("extauthz_checks_in_flight", "Checks taken on and not answered.", OverWorkers.SUM, value=in_flight)
 
 
 class ReloadMetrics(Collector):

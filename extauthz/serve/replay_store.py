@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from extauthz.config import ServiceConfig
@@ -12,6 +12,7 @@ from extauthz.config.schema import Redis
 from extauthz.config.secrets import resolve
 from extauthz.decide.replay import MemoryReplayStore, ReplayStore
 from extauthz.domain.decision import OneTimeKind
+from extauthz.serve.families import Gauge, OverWorkers
 from extauthz.serve.redis_client import RedisAddress
 from extauthz.serve.redis_shares import Shares
 from extauthz.serve.redis_store import RedisReplayStore
@@ -77,10 +78,13 @@ class MemoryStoreMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees."""
         rooms = {OneTimeKind.NONCE: self._store.nonces, OneTimeKind.JTI: self._store.jtis}
-        entries = GaugeMetricFamily("extauthz_replay_entries", "Nonces and jtis remembered.", labels=["kind"])
-        capacity = GaugeMetricFamily("extauthz_replay_capacity", "How many fit.", labels=["kind"])
-        holders = GaugeMetricFamily(
-            "extauthz_replay_holder_entries", "Values of those who hold most.", labels=["kind", "holder"]
+        entries = Gauge("extauthz_replay_entries", "Nonces and jtis remembered.", OverWorkers.SUM, labels=["kind"])
+        capacity = Gauge("extauthz_replay_capacity", "How many fit.", OverWorkers.SUM, labels=["kind"])
+        holders = Gauge(
+            "extauthz_replay_holder_entries",
+            "Values of those who hold most.",
+            OverWorkers.SUM,
+            labels=["kind", "holder"],
         )
         for kind, room in rooms.items():
             entries.add_metric([kind], len(room))
@@ -123,4 +127,6 @@ class RedisStoreMetrics(Collector):
             sum_value=store.seconds,
         )
         yield _refused(store.shares.refused)
-        yield GaugeMetricFamily("extauthz_replay_store_up", "1 while the last round trip was good.", value=store.up)
+        yield Gauge(
+            "extauthz_replay_store_up", "1 while the last round trip was good.", OverWorkers.LOWEST, value=store.up
+        )

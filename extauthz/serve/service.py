@@ -62,8 +62,8 @@ class Service:
         self._store = open_store(config)
         self._connecting: asyncio.Task[None] | None = None
         self._decision_log = _open_decision_log(config)
-        metrics = CheckMetrics()
         snapshot = config.snapshot
+        self._metrics = metrics = CheckMetrics(snapshot.apis)
         if file.replay.refuse_signed_before_start:
             snapshot = replace(snapshot, horizon=snapshot.horizon.starting_empty(now_ms()))
         self.servicer = Servicer(snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
@@ -131,6 +131,7 @@ class Service:
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""
         self._keys.follow(config.snapshot)
+        self._metrics.follow(config.snapshot.apis)
         self.servicer.adopt(config.snapshot)
         self._decision_log.revision = config.snapshot.revision
 

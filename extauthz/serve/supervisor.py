@@ -4,7 +4,6 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from queue import Empty, SimpleQueue
@@ -25,7 +24,8 @@ from extauthz.serve.worker_process import LOAD_TIMEOUT_S, WorkerProcess, WorkerR
 PING_EVERY_S: Final = 1.0
 PING_TIMEOUT_S: Final = 5.0
 """A worker that is silent for longer is killed and replaced: Envoy's health check has left it long before."""
-SCRAPE_TIMEOUT_S: Final = 0.5
+SCRAPE_TIMEOUT_S: Final = 2.0
+"""How long a scrape waits for the workers' numbers, all of them together. Prometheus waits for 10 s."""
 SETTLED_S: Final = 10.0
 """A worker that dies younger than this is replaced with back-off."""
 MAX_BACK_OFF_S: Final = 30.0
@@ -72,7 +72,7 @@ class Supervisor:
         """Raises ConfigError when the configuration cannot be served by so many workers."""
         check_workers(config, count)
         self._slots = [Slot(Place(index, count)) for index in range(count)]
-        self._numbers = MergedMetrics(self._refresh)
+        self._numbers = MergedMetrics(config.snapshot.apis, self._refresh)
         self._reloader = Reloader(config, self._read, self._reload_workers)
         self._wanted = config
         """What a worker gets that starts now."""
@@ -155,6 +155,7 @@ class Supervisor:
                 slot.worker.ask("reload", LOAD_TIMEOUT_S, text=config.text)
             except (WorkerSilent, WorkerRefused):
                 self._empty(slot, "unable to reload")
+        self._numbers.follow(config.snapshot.apis)
 
     def _restart_workers(self, config: ServiceConfig) -> None:
         """One after the other, so that all but one serve at any time. Raises ConfigError when the new one cannot."""
@@ -172,6 +173,7 @@ class Supervisor:
             if slot is not self._slots[-1]:
                 # Envoy needs as long to see that this one serves as it needs to see that one drains.
                 self._tend_for(config.file.drain.total_seconds(), lambda: self._stopping)
+        self._numbers.follow(config.snapshot.apis)
 
     def _drain(self, slot: Slot, worker: WorkerProcess) -> None:
         self._ask_to_stop(worker)
@@ -270,10 +272,12 @@ class Supervisor:
         return [slot.worker for slot in self._slots if slot.worker is not None]
 
     def _refresh(self) -> None:
-        for worker in self._workers():
-            # A worker that is silent now is dealt with by the next ping; until then its last numbers stand.
-            with suppress(WorkerSilent, WorkerRefused):
-                worker.ask("ping", SCRAPE_TIMEOUT_S)
+        deadline_s = time.monotonic() + SCRAPE_TIMEOUT_S
+        asked = [worker.numbers for worker in self._workers() if worker.started]
+        for numbers in asked:
+            numbers.ask()
+        for numbers in asked:  # a worker that is silent now is the next ping's business: its last numbers stand
+            numbers.wait(deadline_s)
 
     def _count_ready(self) -> int:
         return sum(bool(worker.state["ready"]) for worker in self._workers())

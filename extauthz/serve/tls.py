@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import grpc
 from cryptography.x509 import GeneralName
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from extauthz.config.client_names import client_name, names_in
 from extauthz.config.listeners import CertificateFault, CertificateFiles
 from extauthz.config.schema import Tls
+from extauthz.serve.families import Gauge, OverWorkers
 
 _PEER_CERTIFICATE: Final = "x509_pem_cert"
 _REMEMBERED_CERTIFICATES: Final = 256
@@ -104,9 +105,10 @@ class CertificateMetrics(Collector):
         """What a scrape sees."""
         if not self._certificates:
             return
-        ends = GaugeMetricFamily(
-            "extauthz_tls_certificate_end_timestamp_seconds", "When the certificate ends.", labels=["listener"]
-        )
+        ends = Gauge(
+            "extauthz_tls_certificate_end_timestamp_seconds", "When the certificate ends.", OverWorkers.LOWEST,
+            labels=["listener"],
+        )  # fmt: skip
         failures = CounterMetricFamily(
             "extauthz_tls_renewal_failures", "Handshakes at which changed files did not fit.", labels=["listener"]
         )

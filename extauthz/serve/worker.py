@@ -1,7 +1,8 @@
 """One worker: a process that answers checks and does what its supervisor says over a pipe.
 
 The supervisor alone reads the configuration file; a worker gets its text, so that all workers serve the same one.
-A message is a JSON object with ``id`` and ``ask``; the answer has the same ``id``. Nobody else can reach the pipe.
+A message is a JSON object with ``id`` and ``ask``; the answer has the same ``id`` and says how the worker is. Its
+numbers have a pipe of their own. Nobody else can reach either.
 """
 
 import asyncio
@@ -15,24 +16,27 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from prometheus_client import CollectorRegistry
 
 from extauthz.config import ConfigError, ServiceConfig, load
 from extauthz.serve.place import Place
+from extauthz.serve.process_log import log_to_stderr
 from extauthz.serve.service import Service
+from extauthz.serve.worker_numbers import NumbersSource
 from extauthz.wire.servicer import describe
 
-Numbers = list[dict[str, Any]]
 _log: Final = logging.getLogger("extauthz")
 
 
 class Worker:
     """Serves until told to stop, by its supervisor or by SIGTERM, or until the supervisor is gone."""
 
-    def __init__(self, config: ServiceConfig, place: Place, pipe: Connection, start_id: int) -> None:
+    def __init__(
+        self, config: ServiceConfig, place: Place, orders: Connection, numbers: Connection, start_id: int
+    ) -> None:
         self._service = Service(config, place)
         self._path = config.path
-        self._pipe = pipe
+        self._pipe = orders
+        self._numbers = NumbersSource(numbers, self._service.registry)
         self._start_id = start_id
         self._stopping = asyncio.Event()
 
@@ -47,6 +51,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         await self._service.start()
+        self._numbers.start()
         send(self._pipe, {"id": self._start_id, **self._report()})
         threading.Thread(target=self._obey, args=(loop,), name="supervisor", daemon=True).start()
 
@@ -54,7 +59,7 @@ class Worker:
         """Drain, finish what is in flight, and leave the last numbers behind."""
         await self._service.stop()
         try:
-            send(self._pipe, {"id": None, **self._report()})
+            await asyncio.to_thread(self._numbers.farewell)
         except OSError:
             _log.warning("the supervisor is gone")
 
@@ -83,20 +88,7 @@ class Worker:
         return self._report()
 
     def _report(self) -> dict[str, Any]:
-        return {"state": self._service.readiness(), "numbers": numbers_of(self._service.registry)}
-
-
-def numbers_of(registry: CollectorRegistry) -> Numbers:
-    """Everything that a registry shows, as plain data."""
-    return [
-        {
-            "name": family.name,
-            "help": family.documentation,
-            "type": family.type,
-            "samples": [[sample.name, sample.labels, sample.value] for sample in family.samples],
-        }
-        for family in registry.collect()
-    ]
+        return {"state": self._service.readiness()}
 
 
 def send(pipe: Connection, message: dict[str, Any]) -> None:
@@ -117,7 +109,7 @@ def first_order(pipe: Connection) -> dict[str, Any] | None:
     """Wait for the order to start; None when it never comes. A scrape, or the end of the service, may come before."""
     while (order := receive(pipe)) is not None and order["ask"] != "start":
         try:
-            send(pipe, {"id": order["id"], "state": {"ready": False}, "numbers": []})
+            send(pipe, {"id": order["id"], "state": {"ready": False}})
         except OSError:
             return None
         if order["ask"] == "stop":
@@ -126,18 +118,18 @@ def first_order(pipe: Connection) -> dict[str, Any] | None:
 
 
 def main(arguments: list[str]) -> int:
-    """Be a worker: ``INDEX COUNT FD``. The supervisor starts it so; it is no command for people."""
-    index, count, descriptor = map(int, arguments)
+    """Be a worker: ``INDEX COUNT ORDERS NUMBERS``, the last two file descriptors. No command for people."""
+    index, count, orders, numbers = map(int, arguments)
     for signum in (signal.SIGINT, signal.SIGHUP):  # sent to the whole terminal; the supervisor knows what to do
         signal.signal(signum, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s worker {index}: %(message)s")
-    pipe = Connection(descriptor)
+    log_to_stderr(f"worker {index}: ")
+    pipe = Connection(orders)
     order = first_order(pipe)
     if order is None:
         return 0
     try:
         config = load(Path(order["path"]), text=order["text"])
-        uvloop.run(_serve(config, Place(index, count), pipe, order["id"]))
+        uvloop.run(_serve(config, Place(index, count), pipe, Connection(numbers), order["id"]))
     except (ConfigError, OSError, ModuleNotFoundError) as error:
         send(pipe, {"id": order["id"], "error": str(error)})
         return 1
@@ -147,8 +139,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-async def _serve(config: ServiceConfig, place: Place, pipe: Connection, start_id: int) -> None:
-    await Worker(config, place, pipe, start_id).run()
+async def _serve(config: ServiceConfig, place: Place, orders: Connection, numbers: Connection, start_id: int) -> None:
+    await Worker(config, place, orders, numbers, start_id).run()
 
 
 if __name__ == "__main__":

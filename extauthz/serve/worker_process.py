@@ -1,4 +1,4 @@
-"""A worker as its supervisor sees it: a process at the other end of a pipe, and what it last said."""
+"""A worker as its supervisor sees it: a process at the other end of two pipes, and what it last said."""
 
 import itertools
 import subprocess
@@ -12,6 +12,7 @@ from extauthz.config import ServiceConfig
 from extauthz.serve.merged_metrics import MergedMetrics
 from extauthz.serve.place import Place
 from extauthz.serve.worker import receive, send
+from extauthz.serve.worker_numbers import NumbersSink
 
 LOAD_TIMEOUT_S: Final = 120.0
 """How long a worker may take to build a snapshot: a large one takes tens of seconds."""
@@ -34,18 +35,23 @@ class WorkerProcess:
         self.place = place
         self.started_s = time.monotonic()
         self.state: dict[str, Any] = {"ready": False}
+        self.started = False
+        """Whether it has its configuration and has served."""
         self._number = next(_NUMBERS)
         self._metrics = metrics
         self._asking = Lock()
         self._messages = itertools.count(1)
-        self._pipe, its_end = Pipe()
-        descriptor = its_end.fileno()
+        self._pipe, its_orders = Pipe()
+        numbers, its_numbers = Pipe()
+        ends = [its_orders.fileno(), its_numbers.fileno()]
+        arguments = map(str, (place.index, place.count, *ends))
         self._process = subprocess.Popen(  # noqa: S603  the command is ours
-            [sys.executable, "-m", "extauthz.serve.worker", str(place.index), str(place.count), str(descriptor)],
-            pass_fds=[descriptor],
+            [sys.executable, "-m", "extauthz.serve.worker", *arguments], pass_fds=ends
         )
-        its_end.close()
+        its_orders.close()
+        its_numbers.close()
         metrics.add(self._number)
+        self.numbers = NumbersSink(numbers, lambda told: metrics.update(self._number, told))
 
     @property
     def pid(self) -> int:
@@ -60,9 +66,10 @@ class WorkerProcess:
     def start(self, config: ServiceConfig) -> None:
         """Hand over the configuration and wait until it serves. Raises WorkerRefused, WorkerSilent."""
         self.ask("start", LOAD_TIMEOUT_S, path=str(config.path), text=config.text)
+        self.started = True
 
     def ask(self, what: str, timeout_s: float, **more: str) -> None:
-        """Ask, wait for the answer, keep its state and numbers. Raises WorkerRefused, WorkerSilent."""
+        """Ask, wait for the answer, keep its state. Raises WorkerRefused, WorkerSilent."""
         deadline = time.monotonic() + timeout_s
         if not self._asking.acquire(timeout=timeout_s):
             raise WorkerSilent
@@ -93,10 +100,8 @@ class WorkerProcess:
 
     def retire(self) -> None:
         """Read what it left behind, and count it among the dead. The process must have ended."""
+        self.numbers.close()
         with self._asking:
-            while self._pipe.poll() and (farewell := receive(self._pipe)) is not None:
-                if "numbers" in farewell:
-                    self._keep(farewell)
             self._pipe.close()
         self.state = {"ready": False}
         self._metrics.retire(self._number)
@@ -105,4 +110,3 @@ class WorkerProcess:
         if "error" in answer:
             raise WorkerRefused(answer["error"])
         self.state = answer["state"]
-        self._metrics.update(self._number, answer["numbers"])

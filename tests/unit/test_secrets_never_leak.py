@@ -29,7 +29,7 @@ class Both:
 
     def __init__(self):
         self.output = io.BytesIO()
-        self.metrics = CheckMetrics()
+        self.metrics = CheckMetrics(demo()[0].apis)
         self._log = DecisionLog(Kept(self.output), 1000)
 
     def decided(self, *given):

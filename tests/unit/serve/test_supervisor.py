@@ -20,6 +20,7 @@ from extauthz.serve.merged_metrics import MergedMetrics
 from extauthz.serve.place import Place
 from extauthz.serve.worker_process import WorkerProcess, WorkerRefused
 from extauthz.wire.servicer import CHECK_PATH
+from tests.unit.serve.key_server import KeyServer
 from tests.unit.serve.running import CODE, base_config, check_request, eventually, free_ports, status_of
 
 CODED = {"authorization": f"APPCODE {CODE}"}
@@ -209,6 +210,93 @@ def test_a_worker_that_is_scraped_before_its_start_starts_nevertheless(config, t
         worker.kill()
         worker.retire()
     assert "failed" not in capfd.readouterr().err
+
+
+def test_a_ping_carries_no_numbers_however_many_there_are(config, tmp_path):
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(yaml.safe_dump(config))
+    metrics = MergedMetrics()
+    worker = WorkerProcess(Place(0, 2), metrics)
+    try:
+        worker.start(load(file))
+        worker.ask("ping", 20)
+        assert list(metrics.collect()) == []
+        assert worker.state.keys() == {"ready", "revision", "jwt_plugins"}
+        worker.numbers.ask()
+        worker.numbers.wait(time.monotonic() + 20)
+        assert "extauthz_build_info" in {family.name for family in metrics.collect()}
+    finally:
+        worker.kill()
+        worker.retire()
+
+
+def test_numbers_on_their_way_keep_no_ping_and_no_end_of_a_worker_waiting(config, tmp_path):
+    """Those of thousands of APIs are more than a pipe holds."""
+    config["apis"] += [
+        {"id": f"api-{number}", "group": "g", "methods": ["GET"], "path": f"/{number}", "auth": {"internet": "none"}}
+        for number in range(3000)
+    ]
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(yaml.safe_dump(config))
+    metrics = MergedMetrics({one["id"] for one in config["apis"]})
+    worker = WorkerProcess(Place(0, 1), metrics)
+    try:
+        worker.start(load(file))
+        with grpc.insecure_channel(config["listen"][0]["address"]) as channel:
+            check = channel.unary_unary(CHECK_PATH)
+            for one in [check.future(check_request(f"/{number}"), timeout=60) for number in range(3000)]:
+                one.result()
+        worker.numbers.ask()
+        began = time.monotonic()
+        worker.ask("ping", 20)
+        assert time.monotonic() - began < 1
+        worker.numbers.wait(time.monotonic() + 20)
+        worker.ask("stop", 20)
+        deadline = time.monotonic() + 20
+        while not worker.has_ended() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert worker.has_ended(), "the last numbers are read as they come, or the worker could not end"
+    finally:
+        worker.kill()
+        worker.retire()
+    (checks,) = (family for family in metrics.collect() if family.name == "extauthz_checks")
+    assert sum(sample.value for sample in checks.samples) == 3000
+
+
+def test_a_worker_that_hangs_holds_no_scrape_up_for_long_and_is_asked_once(config, serve):
+    running = serve(config, "--workers", "2")
+    os.kill(pids(running)[1], signal.SIGSTOP)
+    began = time.monotonic()
+    assert "extauthz_build_info" in running.get("/metrics")[1]
+    assert time.monotonic() - began < 4.5
+
+
+def test_an_api_that_is_gone_is_forgotten_by_all_workers_living_and_dead(config, serve, call):
+    running = serve(config | {"watch": True}, "--workers", "2")
+    for address in addresses(config):
+        assert status_of(call(address).check("/open")) == 200
+    assert 'api="open"' in running.get("/metrics")[1]
+    before = pids(running)
+    os.kill(before[0], signal.SIGKILL)
+    eventually(lambda: len(pids(running)) == 2 and pids(running)[0] != before[0], 30)
+    assert 'api="open"' in running.get("/metrics")[1]
+    config["apis"] = [one for one in config["apis"] if one["id"] != "open"]
+    running.write(config | {"watch": True})
+    eventually(lambda: 'api="open"' not in running.get("/metrics")[1], 30)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_query_of_a_key_set_s_address_is_in_no_log(config, serve, workers):
+    with KeyServer().running() as provider:
+        address = f"http://127.0.0.1:{provider.port}/keys?code=the-query-is-secret"
+        remote = {"jwks_uri": address, "allow_http": True, "allow_private_addresses": True}
+        config["plugins"] = [{"id": "idp", "type": "jwt", "remote_keys": remote}]
+        config["apis"][0] |= {"auth": {"internet": "jwt"}, "plugins": ["idp"]}
+        running = serve(config, "--workers", workers, wait=False)
+        eventually(lambda: provider.asked.total() >= int(workers), 30)
+        eventually(lambda: "could not be fetched" in running.log)
+        running.stop()
+    assert "the-query-is-secret" not in running.log
 
 
 def test_several_workers_with_nonces_in_memory_refuse_to_start_unless_told(config, serve):
