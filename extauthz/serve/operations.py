@@ -91,8 +91,6 @@ class OperationsServer:
                     asked = await _read_request(reader, parser)
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await self._answer(asked, parser, writer)
-                writer.close()
-                await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.CancelledError, h11.ProtocolError):
             pass  # whoever is too slow, or speaks something else, is hung up on
         except Exception as error:
@@ -113,7 +111,7 @@ class OperationsServer:
             answer = _json(405, {"methods": ["GET", "HEAD"]})
         elif path == "/metrics":
             with self._scrapes.place():
-                await _send(parser, writer, await self._metrics(), asked.method)
+                await _send(parser, writer, await self._metrics(), asked.method)  # and until it is taken
             return
         elif path == "/healthz":
             answer = _json(200, {"alive": True})
@@ -195,4 +193,5 @@ async def _send(parser: h11.Connection, writer: asyncio.StreamWriter, answer: _A
     for start in range(0, len(body), _PIECE):
         writer.write(parser.send(h11.Data(data=bytes(body[start : start + _PIECE]))) or b"")
         await writer.drain()
-    parser.send(h11.EndOfMessage())
+    writer.close()
+    await writer.wait_closed()

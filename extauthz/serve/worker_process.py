@@ -1,10 +1,14 @@
 """A worker as its supervisor sees it: a process at the other end of two pipes, and what it last said."""
 
 import itertools
+import os
+import socket
+import struct
 import subprocess
 import sys
 import time
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from threading import Lock
 from typing import Any, Final
 
@@ -16,6 +20,8 @@ from extauthz.serve.worker_numbers import NumbersSink
 
 LOAD_TIMEOUT_S: Final = 120.0
 """How long a worker may take to build a snapshot: a large one takes tens of seconds."""
+_STUCK_S: Final = 5
+"""How long a pipe may take nothing, or give only part of a message: a worker that was stopped must not stop us too."""
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -42,6 +48,7 @@ class WorkerProcess:
         self._asking = Lock()
         self._messages = itertools.count(1)
         self._pipe, its_orders = Pipe()
+        _never_wait_for_ever(self._pipe)
         numbers, its_numbers = Pipe()
         ends = [its_orders.fileno(), its_numbers.fileno()]
         arguments = map(str, (place.index, place.count, *ends))
@@ -110,3 +117,10 @@ class WorkerProcess:
         if "error" in answer:
             raise WorkerRefused(answer["error"])
         self.state = answer["state"]
+
+
+def _never_wait_for_ever(pipe: Connection) -> None:
+    """Reading and writing raise OSError after ``_STUCK_S``: a configuration is more than the system's buffers take."""
+    with socket.socket(fileno=os.dup(pipe.fileno())) as same:
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            same.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _STUCK_S, 0))

@@ -196,6 +196,22 @@ def test_who_takes_no_answer_is_hung_up_on_and_others_get_theirs(port, slow, mon
         assert received < 20_000_000
 
 
+def test_who_leaves_the_end_of_a_page_lying_keeps_no_more_connections_than_there_are_places(port, slow, monkeypatch):
+    monkeypatch.setattr(slow, "collect", lambda: iter([GaugeMetricFamily("big", "x" * 5_000_000, value=1)]))
+    lazy = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(operations.MOST_SCRAPES + 20)]
+    for one in lazy:
+        one.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert get(port, "/healthz")[0] == 200
+    assert get(port, "/metrics")[0] == 200
+    received = 0
+    with suppress(ConnectionResetError):
+        while piece := lazy[0].recv(1 << 20):
+            received += len(piece)
+    assert received < 5_000_000, "the first of them has made room"
+    for one in lazy:
+        one.close()
+
+
 def test_a_collector_that_fails_fails_its_scrape_alone(port, slow, monkeypatch):
     def failing():
         raise ValueError("secret")

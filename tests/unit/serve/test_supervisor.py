@@ -18,7 +18,7 @@ import yaml
 from extauthz.config import load
 from extauthz.serve.merged_metrics import MergedMetrics
 from extauthz.serve.place import Place
-from extauthz.serve.worker_process import WorkerProcess, WorkerRefused
+from extauthz.serve.worker_process import WorkerProcess, WorkerRefused, WorkerSilent
 from extauthz.wire.servicer import CHECK_PATH
 from tests.unit.serve.key_server import KeyServer
 from tests.unit.serve.running import CODE, base_config, check_request, eventually, free_ports, status_of
@@ -269,6 +269,22 @@ def test_a_worker_that_hangs_holds_no_scrape_up_for_long_and_is_asked_once(confi
     began = time.monotonic()
     assert "extauthz_build_info" in running.get("/metrics")[1]
     assert time.monotonic() - began < 4.5
+
+
+def test_a_worker_that_is_stopped_does_not_stop_the_supervisor_that_hands_it_a_large_configuration(config, tmp_path):
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(yaml.safe_dump(config))
+    worker = WorkerProcess(Place(0, 2), MergedMetrics())
+    try:
+        worker.start(load(file))
+        os.kill(worker.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(WorkerSilent):
+            worker.ask("reload", 60, text="#" * 20_000_000)
+        assert time.monotonic() - began < 20
+    finally:
+        worker.kill()
+        worker.retire()
 
 
 def test_an_api_that_is_gone_is_forgotten_by_all_workers_living_and_dead(config, serve, call):
