@@ -70,8 +70,12 @@ class CheckMetrics(Collector):
     Whoever has proved nothing makes no series: such denials name no API. What names one is bounded in number.
     """
 
-    def __init__(self, apis: Container[str]) -> None:
-        """``apis`` are the ids of the APIs that exist; a reload gives others to ``follow``."""
+    def __init__(self, apis: Container[str], most_allowed: int = MOST_ALLOWED, most_denied: int = MOST_DENIED) -> None:
+        """``apis`` are the ids of the APIs that exist; a reload gives others to ``follow``.
+
+        ``most_allowed`` and ``most_denied`` bound the series that name one; tests pass fewer.
+        """
+        self._most = {"allow": most_allowed, "deny": most_denied}
         self._lock = Lock()
         self._apis = apis
         self._series: dict[_CheckKey, _Series] = {}
@@ -118,8 +122,7 @@ class CheckMetrics(Collector):
     def _new_series(self, key: _CheckKey) -> _Series:
         network, api, method, outcome, label = key
         if api:
-            most = MOST_ALLOWED if outcome == "allow" else MOST_DENIED
-            if api not in self._apis or self._named[outcome] >= most:
+            if api not in self._apis or self._named[outcome] >= self._most[outcome]:
                 key = (network, OTHER, method, outcome, label)
                 overflow = self._series.get(key)
                 if overflow is not None:

@@ -15,7 +15,7 @@ from extauthz.domain import reason
 from extauthz.domain.app import Grant
 from extauthz.domain.decision import Allow, Deny, Subject
 from extauthz.domain.request import Stage
-from extauthz.serve import families, metrics
+from extauthz.serve import families
 from extauthz.serve.families import AT_A_TIME, Unhurried
 from extauthz.serve.merged_metrics import MergedMetrics, combination
 from extauthz.serve.metrics import OTHER, CheckMetrics, build_registry
@@ -94,11 +94,9 @@ def test_what_an_api_allows_and_what_a_proven_caller_may_not_is_told_by_api():
     }
 
 
-def test_an_app_that_asks_every_api_takes_no_room_from_those_that_are_called(monkeypatch):
-    monkeypatch.setattr(metrics, "MOST_DENIED", 10)
-    monkeypatch.setattr(metrics, "MOST_ALLOWED", 20)
+def test_an_app_that_asks_every_api_takes_no_room_from_those_that_are_called():
     held = many(50, APP_CODE)
-    told = CheckMetrics(held.apis)
+    told = CheckMetrics(held.apis, most_allowed=20, most_denied=10)
     for one in held.apis.values():
         told.decided("id", None, Deny(reason.NOT_GRANTED, Subject(one, None, "appcode", APP)), 0.0)
     for one in held.apis.values():
@@ -110,9 +108,8 @@ def test_an_app_that_asks_every_api_takes_no_room_from_those_that_are_called(mon
     assert found.total() == 100, "past the bound checks are counted all the same"
 
 
-def test_an_api_that_a_reload_took_away_is_forgotten_and_makes_room(monkeypatch):
-    monkeypatch.setattr(metrics, "MOST_ALLOWED", 2)
-    told = CheckMetrics({"old-1", "old-2"})
+def test_an_api_that_a_reload_took_away_is_forgotten_and_makes_room():
+    told = CheckMetrics({"old-1", "old-2"}, most_allowed=2)
 
     def allowed(name):
         told.decided("id", None, Allow("allowed", Subject(api(id=name)), warning="w", reading="r"), 0.0)
