@@ -35,7 +35,7 @@ _FOUND_AFTER_A_PROOF: Final = frozenset(
         reason.REPLAY_SHARE_FULL,
         reason.REPLAY_STORE_FULL,
         reason.REPLAY_STORE_UNAVAILABLE,
-    }  # fmt: skip
+    }
 )
 """What is found out last of all, when caller and grant are beyond doubt."""
 _CheckKey = tuple[str, str, str, str, str]
