@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from extauthz.auth import appcode
-from extauthz.auth.parameters import has_many_broken_escapes, is_form
+from extauthz.auth.parameters import MAX_PARAMETERS, has_many_broken_escapes, is_form
 from extauthz.auth.strict import strict_violation
 from extauthz.auth.string_to_sign import PRIMARY, SignedName, StringToSign, signed_names
 from extauthz.domain import reason
@@ -35,9 +35,6 @@ CREDENTIAL_HEADERS: Final = (
 _ONCE: Final = frozenset({*CREDENTIAL_HEADERS, "x-ca-stage", "content-md5", "content-type", "date"})
 _ALGORITHMS: Final = {b"": HMAC_SHA256, b"hmacsha256": HMAC_SHA256, b"hmacsha1": HMAC_SHA1}
 _MAX_TIMESTAMP_DIGITS: Final = 15
-MAX_PARAMETERS: Final = 5_000
-"""In query and form together. Parsing and sorting them takes up to four microseconds each, and nobody has proved
-anything by then: a megabyte of them would hold up every other check for half a second. Java servers do the same."""
 MAX_FORM_BYTES: Final = 1024 * 1024
 """Of a form in a body. Decoding a megabyte of escapes takes up to 20 ms, in which no other check is answered."""
 _MAX_ECHO_BYTES: Final = 8192

@@ -13,6 +13,7 @@ from jwt.exceptions import PyJWTError
 
 from extauthz.auth.jwt_claims import claim_headers, claims_refusal, header_text, valid_between
 from extauthz.auth.jwt_token import Token, find_tokens, parse_token
+from extauthz.auth.parameters import MAX_COOKIES, MAX_PARAMETERS
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Proof, Refusal
@@ -35,7 +36,7 @@ def is_presented(request: Request, api: Api) -> bool:
         return False
     if plugin.envoy_payload is not None:
         return request.envoy_claims is not None and request.envoy_claims(plugin.envoy_payload) is not None
-    return bool(find_tokens(request, plugin))
+    return find_tokens(request, plugin) != []
 
 
 def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) -> Proof | Refusal:
@@ -48,6 +49,8 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if request.repeated and plugin.place is TokenPlace.HEADER and plugin.parameter in request.repeated:
         return Refusal(reason.HEADER_REPEATED, plugin.parameter)
     tokens = find_tokens(request, plugin)
+    if tokens is None:
+        return _too_many(plugin)
     if not tokens:
         return Refusal(reason.JWT_MISSING)
     if len(tokens) > 1:
@@ -70,6 +73,12 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if not verified.jti:
         return verified.proof
     return _proof(request, plugin, verified, token, token.rpartition(b".")[0], now_ms)
+
+
+def _too_many(plugin: JwtPlugin) -> Refusal:
+    if plugin.place is TokenPlace.COOKIE:
+        return Refusal(reason.HEADER_INVALID, "Cookie", f"more than {MAX_COOKIES} cookies")
+    return Refusal(reason.REQUEST_INVALID, "too many parameters", f"more than {MAX_PARAMETERS} in the query")
 
 
 def _proof(

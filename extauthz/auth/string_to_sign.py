@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from extauthz.auth.parameters import Pair, decode_escapes, is_form, parse_pairs
-from extauthz.domain.request import Request
+from extauthz.auth.parameters import decode_escapes, is_form, parse_pairs, query_pairs
+from extauthz.domain.request import Pair, Request
 
 PRIMARY: Final = "primary"
 DECODED_PATH: Final = "decoded_path"
@@ -87,7 +87,7 @@ class StringToSign:
         lines.append(b"")
         self._head = b"\n".join(lines)
         self._path = request.path.encode()
-        self.query: list[Pair] = parse_pairs(request.query.encode()) if request.query else []
+        self.query: list[Pair] = query_pairs(request) or []
         self.form: list[Pair] = parse_pairs(request.body) if request.body and is_form(content_type) else []
 
     def primary(self) -> bytes:

@@ -91,7 +91,7 @@ REQUEST_INVALID = _reason(
     ("I400RU", 400, "Invalid Request Uri `{fact}`"),
     (400, "Invalid Url"),
     _INVALID,
-    "Envoy sent a check without an HTTP request, or one that cannot be parsed: is the filter an HTTP filter?",
+    "The check has no HTTP request, cannot be parsed, or is past a limit of docs/limits.md; the answer says which.",
 )
 URL_TOO_LARGE = _reason(
     "url_too_large",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from extauthz.decide.network import network_of
-from extauthz.domain.request import Delivery, Network, Request
+from extauthz.domain.request import Delivery, Network, Parsed, Request
 from extauthz.domain.settings import Settings
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.metadata import EnvoyClaims
@@ -44,6 +44,7 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
         attributes.source.address.socket_address.address,
         context,
         EnvoyClaims(attributes.metadata_context) if settings.reads_envoy_claims else None,
+        Parsed(),
     )
 
 
