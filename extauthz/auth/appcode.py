@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from extauthz.auth.parameters import MAX_PARAMETERS, query_pairs
+from extauthz.auth.parameters import TOO_MANY, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AppCodeMode, AuthMethod
 from extauthz.domain.app import hash_app_code
@@ -46,7 +46,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     in_header = header_code(request)
     codes = _query_codes(request, api)
     if codes is None:
-        return Refusal(reason.REQUEST_INVALID, "too many parameters", f"more than {MAX_PARAMETERS} in the query")
+        return Refusal(reason.REQUEST_INVALID, TOO_MANY, "in the query")
     if in_header is not None:
         codes.append(in_header)
     if len(codes) != 1:

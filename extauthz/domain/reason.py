@@ -279,12 +279,19 @@ CONTENT_MD5_INVALID = _reason(
     _UNAUTHENTICATED,
     "The body is not the one that was signed, or Content-MD5 was computed over something else.",
 )
+BODY_TOO_LARGE = _reason(
+    "body_too_large",
+    ("I413RL", 413, "Request body too Large"),
+    (413, "Request body too Large"),
+    _INVALID,
+    "The proof covers a body that is past Envoy's max_request_bytes, or a form past `limits: {form_mebibytes}`.",
+)
 BODY_UNAVAILABLE = _reason(
     "body_unavailable",
     ("I400BD", 400, "Invalid Body: {fact}"),
     (400, "Invalid Request Body"),
     _INVALID,
-    "The proof covers the body but Envoy did not deliver it whole: raise max_request_bytes or buffer the route.",
+    "The proof covers the body but Envoy did not show it (buffer the route), or a form has too many parameters.",
 )
 
 # AppCode.

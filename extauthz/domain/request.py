@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 
 class Network(StrEnum):
@@ -46,6 +47,9 @@ class Parsed:
         self.cookies: tuple[bytes, list[Pair] | None] | None = None
 
 
+NOTHING_REPEATED: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+
 class Request(NamedTuple):
     """One request. A named tuple, because one is built for every check and frozen dataclasses cost four times as much.
 
@@ -77,3 +81,5 @@ class Request(NamedTuple):
     API of the snapshot reads them."""
     parsed: Parsed | None = None
     """Where what was parsed is kept; None: nowhere, so it is parsed each time."""
+    firsts: Mapping[str, bytes] = NOTHING_REPEATED
+    """The first value of every header in ``repeated``."""
