@@ -68,9 +68,8 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if refusal:
         return refusal
     string = StringToSign(request, names)
-    refusal = _size_refusal(string)
-    if refusal:
-        return refusal
+    if string.head_bytes > MAX_HEAD_BYTES or string.query is None or string.form is None:
+        return _size_refusal(string)
 
     app_key = headers.get("x-ca-key", b"").strip()
     pair = snapshot.keys.get(app_key)
@@ -152,13 +151,11 @@ def _body_refusal(request: Request, max_form_bytes: int) -> Refusal | None:
     return Refusal(reason.BODY_UNAVAILABLE, "not available to verify", f"body {request.delivery.value}")
 
 
-def _size_refusal(string: StringToSign) -> Refusal | None:
+def _size_refusal(string: StringToSign) -> Refusal:
     """What is too much to be hashed for somebody who has proved nothing."""
     if string.head_bytes > MAX_HEAD_BYTES:
         return Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", f"more than {MAX_HEAD_BYTES} bytes are signed")
-    if string.query is None or string.form is None:
-        return Refusal(reason.BODY_UNAVAILABLE, TOO_MANY)
-    return None
+    return Refusal(reason.BODY_UNAVAILABLE, TOO_MANY)
 
 
 def _content_md5_refusal(request: Request) -> Refusal | None:

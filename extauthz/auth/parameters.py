@@ -85,8 +85,10 @@ def parse_pairs(encoded: bytes) -> list[Pair] | None:
     mended = _mend_escapes(encoded)
     if mended is None or mended.count(b"=") > MAX_PLAIN_EQUALS:
         return None
+    if _PLUS in mended:
+        mended = mended.translate(_PLUS_AS_SPACE)
     pairs = []
-    for part in mended.translate(_PLUS_AS_SPACE).split(b"&"):
+    for part in mended.split(b"&"):
         if part:
             key, _, value = part.partition(b"=")
             pairs.append((_unescape(key), _unescape(value)))

@@ -172,16 +172,18 @@ class StringToSign:
 
         Of the headers named in ``required`` (lower-case) all values have to be signed, however often they came.
         """
-        head, path, parameters = b"\n".join(self._lines), self._path, self._parameters
+        path, parameters = self._path, self._parameters
+        head = b"\n".join(self._lines)
         decoded = decode_escapes(path) if b"%" in path else path
         if decoded != path:
             yield Reading(DECODED_PATH, head, decoded, parameters)
-        if not {key for key, _ in self.form or ()}.isdisjoint(key for key, _ in self.query or ()):
+        if self.form and self.query and not {key for key, _ in self.form}.isdisjoint(key for key, _ in self.query):
             query_wins = _pooled(self.query, self.form)
             yield Reading(QUERY_WINS, head, path, query_wins)
             if decoded != path:
                 yield Reading(DECODED_PATH_QUERY_WINS, head, decoded, query_wins)
-        first = self._head_of_first_values(required)
+        several = self._request.firsts or b"," in head
+        first = self._head_of_first_values(required) if several else head
         if first != head:
             yield Reading(FIRST_VALUES, first, path, parameters)
             if decoded != path:
@@ -198,8 +200,6 @@ class StringToSign:
         cut = {lower for lower in counted if lower not in _NEVER_CUT and lower not in required}
         kept_apart = {lower: request.firsts[lower] for lower in cut if lower in request.firsts}
         lines = self._lines.copy()
-        if not kept_apart and b"," not in b"".join(lines):
-            return b"\n".join(lines)
         starts = [(1, b"", "accept")]
         starts += [(place, start, lower) for place, (start, lower) in enumerate(self._names, 5)]
         for place, start, lower in starts:

@@ -98,7 +98,7 @@ URL_TOO_LARGE = _reason(
     ("I413UL", 413, "Request URL too Large"),
     (413, "Request URL too Large"),
     _INVALID,
-    "Path and query together are longer than 64 KiB: what is that long belongs into a body.",
+    "The path is longer than 16 KiB, or path and query together than 64 KiB: what is that long belongs in a body.",
 )
 PATH_INVALID = _reason(
     "path_invalid",
