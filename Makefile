@@ -82,8 +82,8 @@ fuzz: $(READY) ## atheris on every target; SECONDS_OF_FUZZING=300, what it finds
 fuzz-quick: $(READY) ## the same for 20 seconds, as CI runs it
 	$(BIN)/python -m fuzz --seconds 20 --seed 1
 
-limits: $(READY) ## what the worst request of a stranger costs, the table of docs/limits.md
-	$(BIN)/python -m bench.worst
+limits: $(READY) ## search for what costs most of a stranger's requests: SECONDS_OF_SEARCH=60, the table of docs/limits.md
+	$(BIN)/python -m bench.worst $(or $(SECONDS_OF_SEARCH),60)
 
 soak: $(READY) ## an hour of steady load (SECONDS_OF_SOAK=3600): is memory flat, are file descriptors?
 	$(BIN)/python -m bench.soak --seconds $(or $(SECONDS_OF_SOAK),3600) $(ARGS)

@@ -81,8 +81,8 @@ def sign(data: bytes) -> None:
     string = StringToSign(request, names)
     primary = string.primary()
     assert primary == oracle.string_to_sign(request, listed)
-    for _, other in string.others():
-        assert other.startswith(request.method.upper().encode() + b"\n")
+    for other in string.others():
+        assert other.head.startswith(request.method.upper().encode() + b"\n")
     if not strict_violation(request, names, string) and not path_fault(request.path):
         _read_back(primary, request)
 

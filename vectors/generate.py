@@ -232,7 +232,7 @@ def _strings(method: str, target: str, headers: Headers, body: bytes) -> dict[st
         body=body, delivery=Delivery.WHOLE, network=Network.INTERNET, scheme="", peer="", context={},
     )  # fmt: skip
     string = StringToSign(request, signed_names(lower.get("x-ca-signature-headers", b"")) or ())
-    return {PRIMARY: string.primary(), **dict(string.others())}
+    return {PRIMARY: string.primary(), **{other.name: other.string() for other in string.others()}}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from extauthz.auth.parameters import parse_pairs
+from extauthz.auth.parameters import TOO_MANY, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AppCodeMode, AuthMethod
 from extauthz.domain.app import hash_app_code
@@ -22,7 +22,7 @@ def is_presented(request: Request, api: Api) -> bool:
     """
     if request.headers.get("x-ca-signature") or api.app_code is AppCodeMode.OFF:
         return False
-    return header_code(request) is not None or bool(_query_codes(request, api))
+    return header_code(request) is not None or _query_codes(request, api) != []
 
 
 def header_code(request: Request) -> bytes | None:
@@ -31,10 +31,12 @@ def header_code(request: Request) -> bytes | None:
     return code.strip() if scheme.lower() == _SCHEME else None
 
 
-def _query_codes(request: Request, api: Api) -> list[bytes]:
-    if api.app_code is not AppCodeMode.HEADER_QUERY or not request.query:
+def _query_codes(request: Request, api: Api) -> list[bytes] | None:
+    """The codes in the query; None when it has more parameters than are read, and any of them may be one."""
+    if api.app_code is not AppCodeMode.HEADER_QUERY:
         return []
-    return [value for key, value in parse_pairs(request.query.encode()) if key.lower() == _PARAMETER]
+    pairs = query_pairs(request)
+    return None if pairs is None else [value for key, value in pairs if key.lower() == _PARAMETER]
 
 
 def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) -> Proof | Refusal:
@@ -43,6 +45,8 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         return Refusal(reason.HEADER_REPEATED, "Authorization")
     in_header = header_code(request)
     codes = _query_codes(request, api)
+    if codes is None:
+        return Refusal(reason.REQUEST_INVALID, TOO_MANY, "in the query")
     if in_header is not None:
         codes.append(in_header)
     if len(codes) != 1:

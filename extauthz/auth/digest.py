@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Final
 
 from extauthz.auth import appcode
-from extauthz.auth.parameters import has_many_broken_escapes, is_form
+from extauthz.auth.parameters import MAX_PARAMETERS, TOO_MANY, is_form
 from extauthz.auth.strict import strict_violation
-from extauthz.auth.string_to_sign import PRIMARY, SignedName, StringToSign, signed_names
+from extauthz.auth.string_to_sign import MAX_HEAD_BYTES, ONCE, PRIMARY, SignedName, StringToSign, signed_names
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod, Strictness
-from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, App, KeyPair, sign_with
+from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, App, KeyPair, sign_with, start_signature
 from extauthz.domain.decision import OneTimeUse, Proof, Refusal
 from extauthz.domain.one_time import nonce_use
 from extauthz.domain.request import Delivery, Request
@@ -32,16 +32,8 @@ CREDENTIAL_HEADERS: Final = (
     "x-ca-timestamp",
     "x-ca-nonce",
 )
-_ONCE: Final = frozenset({*CREDENTIAL_HEADERS, "x-ca-stage", "content-md5", "content-type", "date"})
 _ALGORITHMS: Final = {b"": HMAC_SHA256, b"hmacsha256": HMAC_SHA256, b"hmacsha1": HMAC_SHA1}
 _MAX_TIMESTAMP_DIGITS: Final = 15
-MAX_PARAMETERS: Final = 5_000
-"""In query and form together. Parsing and sorting them takes up to four microseconds each, and nobody has proved
-anything by then: a megabyte of them would hold up every other check for half a second. Java servers do the same."""
-MAX_FORM_BYTES: Final = 1024 * 1024
-"""Of a form in a body. Decoding a megabyte of escapes takes up to 20 ms, in which no other check is answered."""
-_MAX_ECHO_BYTES: Final = 8192
-"""Of the string to sign in the message of a mismatch: more than any answer shows, and not a megabyte of form."""
 # Somebody nobody knows: an unknown AppKey is checked against this secret, so that it costs what a known one costs.
 _STRANGER: Final = KeyPair(App("", disabled=True), "", os.urandom(32))
 
@@ -60,7 +52,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     """Verify the signature of a request. Pure: the proof names the nonce that is still to be recorded."""
     headers = request.headers
     rules = api.digest
-    if request.repeated and (twice := request.repeated & _ONCE):
+    if request.repeated and (twice := request.repeated & ONCE):
         return Refusal(reason.HEADER_REPEATED, min(twice))
     signature = headers.get("x-ca-signature", b"").strip()
     if not signature:
@@ -70,25 +62,29 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         return Refusal(reason.SIGNATURE_METHOD_REFUSED, "is not accepted", algorithm or "unknown algorithm")
     names = signed_names(headers.get("x-ca-signature-headers", b""))
     if names is None:
-        return Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", "a name in it is none, or it is too long")
-    refusal = _time_refusal(request, api, snapshot, names, now_ms) or _body_refusal(request)
+        return Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", "too long, no header names, or one name twice")
+    refusal = _time_refusal(request, api, snapshot, names, now_ms)
+    refusal = refusal or _body_refusal(request, snapshot.settings.max_form_bytes)
     if refusal:
         return refusal
+    string = StringToSign(request, names)
+    if string.head_bytes > MAX_HEAD_BYTES or string.query is None or string.form is None:
+        return _size_refusal(string)
 
     app_key = headers.get("x-ca-key", b"").strip()
     pair = snapshot.keys.get(app_key)
-    string = StringToSign(request, names)
-    primary = string.primary()
-    reading = _matching_reading(pair or _STRANGER, algorithm, signature, string, primary, api)
+    reading = _matching_reading(pair or _STRANGER, algorithm, signature, string, api)
     if not reading and pair is not None and (previous := pair.previous_at(now_ms)) is not None:
-        reading = _matching_reading(replace(pair, secret=previous), algorithm, signature, string, primary, api)
+        reading = _matching_reading(replace(pair, secret=previous), algorithm, signature, string, api)
+    echo = "" if reading else string.echo()  # for an unknown key too: it must not take less time
     if pair is None:
         return Refusal(reason.APP_KEY_UNKNOWN)
     if not reading:
-        echo = primary[:_MAX_ECHO_BYTES].decode("utf-8", "replace").replace("\n", "#")
         return Refusal(reason.SIGNATURE_MISMATCH, echo, f"app key of app {pair.app.id}")
 
     warning = strict_violation(request, names, string) if rules.strict is not Strictness.OFF else ""
+    if rules.strict is Strictness.WARN and not warning and reading != PRIMARY:
+        warning = f"signed as {reading}"
     if warning and rules.strict is Strictness.ON:
         return Refusal(reason.STRICT_REFUSED, warning, f"app {pair.app.id}")
     refusal = _content_md5_refusal(request)
@@ -98,21 +94,22 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     return Proof(AuthMethod.DIGEST, pair.app, "", uses, reading, warning)
 
 
-def _matching_reading(
-    pair: KeyPair, algorithm: str, signature: bytes, string: StringToSign, primary: bytes, api: Api
-) -> str:
-    if _signs(pair, algorithm, signature, primary):
+def _matching_reading(pair: KeyPair, algorithm: str, signature: bytes, string: StringToSign, api: Api) -> str:
+    if hmac.compare_digest(b64encode(sign_with(pair.secret, algorithm, string.primary())), signature):
         return PRIMARY
     if api.digest.strict is Strictness.ON:
         return ""
-    for reading, alternative in string.others():
-        if _signs(pair, algorithm, signature, alternative):
-            return reading
+    head: bytes | None = None
+    for reading in string.others(api.digest.require_signed):
+        if reading.head is not head:
+            head = reading.head
+            begun = start_signature(pair.secret, algorithm, head)
+        mac = begun.copy()
+        mac.update(reading.path)
+        mac.update(reading.parameters)
+        if hmac.compare_digest(b64encode(mac.digest()), signature):
+            return reading.name
     return ""
-
-
-def _signs(pair: KeyPair, algorithm: str, signature: bytes, string_to_sign: bytes) -> bool:
-    return hmac.compare_digest(b64encode(sign_with(pair.secret, algorithm, string_to_sign)), signature)
 
 
 def _time_refusal(
@@ -138,29 +135,33 @@ def _time_refusal(
     return None
 
 
-def _body_refusal(request: Request) -> Refusal | None:
+def _body_refusal(request: Request, max_form_bytes: int) -> Refusal | None:
     """A proof that covers the body needs the whole body; anything less is a refusal, never a pass."""
     is_a_form = is_form(request.headers.get("content-type", b""))
-    if is_a_form and len(request.body) > MAX_FORM_BYTES:
-        return Refusal(reason.BODY_UNAVAILABLE, "too large to verify", f"a form of more than {MAX_FORM_BYTES} bytes")
+    if is_a_form and len(request.body) > max_form_bytes:
+        return Refusal(reason.BODY_TOO_LARGE, detail=f"a form of more than {max_form_bytes} bytes")
     if request.query.count("&") + (request.body.count(b"&") if is_a_form else 0) >= MAX_PARAMETERS:
         return Refusal(reason.BODY_UNAVAILABLE, "too many parameters", f"more than {MAX_PARAMETERS} parameters")
-    if is_a_form and has_many_broken_escapes(request.body):
-        return Refusal(reason.BODY_UNAVAILABLE, "too many broken escapes")
     if request.delivery is Delivery.WHOLE:
         return None
     if not is_a_form and not request.headers.get("content-md5"):
         return None
-    fact = "too large to verify" if request.delivery is Delivery.PARTIAL else "not available to verify"
-    return Refusal(reason.BODY_UNAVAILABLE, fact, f"body {request.delivery.value}")
+    if request.delivery is Delivery.PARTIAL:
+        return Refusal(reason.BODY_TOO_LARGE, detail="Envoy delivered a part of it")
+    return Refusal(reason.BODY_UNAVAILABLE, "not available to verify", f"body {request.delivery.value}")
+
+
+def _size_refusal(string: StringToSign) -> Refusal:
+    """What is too much to be hashed for somebody who has proved nothing."""
+    if string.head_bytes > MAX_HEAD_BYTES:
+        return Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", f"more than {MAX_HEAD_BYTES} bytes are signed")
+    return Refusal(reason.BODY_UNAVAILABLE, TOO_MANY)
 
 
 def _content_md5_refusal(request: Request) -> Refusal | None:
     stated = request.headers.get("content-md5", b"").strip()
     if not stated:
         return None
-    if not request.body:
-        return Refusal(reason.CONTENT_MD5_INVALID, "the body is empty")
     actual = b64encode(hashlib.md5(request.body, usedforsecurity=False).digest())
     if not hmac.compare_digest(actual, stated):
         return Refusal(reason.CONTENT_MD5_INVALID, "does not match the body")

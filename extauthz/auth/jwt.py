@@ -13,6 +13,7 @@ from jwt.exceptions import PyJWTError
 
 from extauthz.auth.jwt_claims import claim_headers, claims_refusal, header_text, valid_between
 from extauthz.auth.jwt_token import Token, find_tokens, parse_token
+from extauthz.auth.parameters import MAX_COOKIES, TOO_MANY
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Proof, Refusal
@@ -24,6 +25,8 @@ from extauthz.domain.snapshot import Snapshot
 from extauthz.domain.token_memory import VerifiedToken
 
 _MAX_KID: Final = 256
+MAX_KEY_TRIES: Final = 16
+"""Keys that one token is checked with. One of P-521 takes half a millisecond, in which no other check is answered."""
 _NO_KEYS: Final = KeySet(())
 """Stands for "verified by Envoy", where no key set of ours was involved."""
 
@@ -35,7 +38,7 @@ def is_presented(request: Request, api: Api) -> bool:
         return False
     if plugin.envoy_payload is not None:
         return request.envoy_claims is not None and request.envoy_claims(plugin.envoy_payload) is not None
-    return bool(find_tokens(request, plugin))
+    return find_tokens(request, plugin) != []
 
 
 def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) -> Proof | Refusal:
@@ -48,6 +51,8 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if request.repeated and plugin.place is TokenPlace.HEADER and plugin.parameter in request.repeated:
         return Refusal(reason.HEADER_REPEATED, plugin.parameter)
     tokens = find_tokens(request, plugin)
+    if tokens is None:
+        return _too_many(plugin)
     if not tokens:
         return Refusal(reason.JWT_MISSING)
     if len(tokens) > 1:
@@ -70,6 +75,12 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if not verified.jti:
         return verified.proof
     return _proof(request, plugin, verified, token, token.rpartition(b".")[0], now_ms)
+
+
+def _too_many(plugin: JwtPlugin) -> Refusal:
+    if plugin.place is TokenPlace.COOKIE:
+        return Refusal(reason.HEADER_INVALID, "Cookie", f"more than {MAX_COOKIES} cookies")
+    return Refusal(reason.REQUEST_INVALID, TOO_MANY, "in the query")
 
 
 def _proof(
@@ -146,6 +157,9 @@ def _signature_refusal(token: Token, plugin: JwtPlugin, key_set: KeySet) -> Refu
     if kid is not None and (not isinstance(kid, str) or len(kid) > _MAX_KID):
         return Refusal(reason.JWT_INVALID, "malformed kid")
     candidates = [key for key in key_set.candidates(kid) if algorithm in key.keys]
+    if len(candidates) > MAX_KEY_TRIES:
+        # Not the first of them: whether a token passes would depend on the order in which a provider lists its keys.
+        return Refusal(reason.JWT_INVALID, "kid is needed", f"{len(candidates)} keys could have signed it")
     if any(_verifies(token, key, algorithm) for key in candidates):
         return None
     if kid is not None and not key_set.knows(kid):

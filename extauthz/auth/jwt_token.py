@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
-from extauthz.auth.parameters import parse_pairs
+from extauthz.auth.parameters import cookie_pairs, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
 from extauthz.domain.jwt import JwtPlugin, TokenPlace
@@ -30,8 +30,10 @@ class _DuplicateMember(ValueError):
     pass
 
 
-def find_tokens(request: Request, plugin: JwtPlugin) -> list[bytes]:
+def find_tokens(request: Request, plugin: JwtPlugin) -> list[bytes] | None:
     """What stands where the plug-in looks for its token: nothing, one token, or too many.
+
+    None when query or cookies have more parts than are read: any of them may be a token, so that is never "no token".
 
     In a header the word ``Bearer`` may stand before the token (vendor doc 103228). Credentials of other schemes in
     ``Authorization`` are no tokens.
@@ -46,11 +48,10 @@ def find_tokens(request: Request, plugin: JwtPlugin) -> list[bytes]:
         return _header_token(value.strip(), plugin)
     wanted = plugin.parameter.encode()
     if plugin.place is TokenPlace.QUERY:
-        return [value for key, value in parse_pairs(request.query.encode()) if key == wanted and value]
-    # Envoy joins HTTP/1 cookie headers with a comma and HTTP/2 crumbs with a semicolon.
-    crumbs = re.split(rb"[;,]", request.headers.get("cookie", b""))
-    pairs = (crumb.strip().partition(b"=") for crumb in crumbs)
-    return [value.strip(b'"') for name, _, value in pairs if name == wanted and value]
+        pairs = query_pairs(request)
+        return None if pairs is None else [value for key, value in pairs if key == wanted and value]
+    cookies = cookie_pairs(request)
+    return None if cookies is None else [value.strip(b'"') for name, value in cookies if name == wanted and value]
 
 
 def _header_token(value: bytes, plugin: JwtPlugin) -> list[bytes]:

@@ -2,30 +2,45 @@
 
 The scheme signs decoded ``k=v`` pairs of query and form joined by ``&``, only the first of repeated keys, and only the
 headers that the client lists. So different requests can share one signature. Under strict mode the string to sign
-determines method, path, parameters and where they stand, body, stage, timestamp and nonce.
+determines method, path, parameters and where they stand, body, stage, timestamp and nonce, whichever of the common
+parsers the backend reads the parameters with.
 """
 
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from extauthz.auth.parameters import is_form
 from extauthz.auth.string_to_sign import SignedName, StringToSign
-from extauthz.domain.request import Delivery, Request
+from extauthz.domain.request import Delivery, Pair, Request
 
 _MUST_BE_SIGNED: Final = ("x-ca-key", "x-ca-timestamp", "x-ca-nonce", "x-ca-stage", "x-ca-signature-method")
 _REQUIRED: Final = ("x-ca-timestamp", "x-ca-nonce")
 _FORM_IN_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_MAX_READ_PARAMETERS: Final = 1_000
+"""PHP, Django, and both parsers that Node programs use stop here. Order is not signed, so a client could choose which
+parameters they do not see."""
+# Spelled raw, these are not what they are when escaped, though both sign alike: Ruby and old Pythons separate at `;`,
+# Go drops a pair with `;` or a broken escape and Java fails on it, URL parsers cut at `#` and strip blanks,
+# URLSearchParams drops a `?` at the start, and many take bytes that are no ASCII for Latin-1.
+_MISREAD: Final = re.compile(rb"[\x00-\x20\x7f-\xff;#]|\A\?|%(?![0-9A-Fa-f]{2})")
+_WORDS: Final = {b";": "a raw semicolon among the parameters", b"%": "a broken escape among the parameters"}
+# npm's `qs`, which reads `%5D` as a bracket before it splits, takes everything before the first `]=` as the key.
+_BRACKET_IN_VALUE: Final = (b"]=", b"%5d=")
+# PHP writes a dot or blank in a key as `_`. NUL sorts first, so that `a[b]` comes right behind `a`.
+_AS_FILED: Final = bytes.maketrans(b". [", b"__\0")
 
 
 def strict_violation(request: Request, names: Sequence[SignedName], string: StringToSign) -> str:
     """What strict mode refuses in a request whose signature is right, in a few words; empty when nothing."""
-    return _header_violation(request, names) or _parameter_violation(string) or _body_violation(request, string)
+    return (
+        _header_violation(request, names) or _parameter_violation(request, string) or _body_violation(request, string)
+    )
 
 
 def _header_violation(request: Request, names: Sequence[SignedName]) -> str:
     signed = {name.lower for name in names}
-    if len(signed) != len(names):
-        return "a header is listed twice"
     for name in _REQUIRED:
         if not request.headers.get(name):
             return f"{name} is missing"
@@ -40,13 +55,61 @@ def _header_violation(request: Request, names: Sequence[SignedName]) -> str:
     return ""
 
 
-def _parameter_violation(string: StringToSign) -> str:
-    pairs = string.query + string.form
+def _parameter_violation(request: Request, string: StringToSign) -> str:
+    pairs = [*(string.query or ()), *(string.form or ())]
+    if not pairs:
+        return ""
     if len({key for key, _ in pairs}) != len(pairs):
         return "a parameter is repeated"
+    if len(pairs) > _MAX_READ_PARAMETERS:
+        return "more parameters than backends read"
     for key, value in pairs:
         if not key or b"&" in key or b"=" in key or b"&" in value or b"\n" in key or b"\n" in value:
             return "a parameter is ambiguous once decoded"
+    if not _is_utf8(pairs):
+        return "a parameter is not UTF-8"
+    return (
+        _spelling_violation(request.query.encode())
+        or (_spelling_violation(request.body) if string.form else "")
+        or _filing_violation(pairs)
+    )
+
+
+def _is_utf8(pairs: Sequence[Pair]) -> bool:
+    """Whether all of it is text. Of what is none, npm's ``qs`` hands on the escapes as they were spelled."""
+    try:
+        for key, value in pairs:
+            key.decode()
+            value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _spelling_violation(encoded: bytes) -> str:
+    """What parsers do not read alike in a query or a form as it was sent."""
+    found = _MISREAD.search(encoded)
+    if found is not None:
+        return _WORDS.get(found[0], "a character among the parameters that must be escaped")
+    lower = encoded.lower()
+    if any(spelled in lower for spelled in _BRACKET_IN_VALUE):
+        for part in lower.split(b"&"):
+            value = part.partition(b"=")[2]
+            if any(spelled in value for spelled in _BRACKET_IN_VALUE):
+                return "a bracket before an equals sign in a value"
+    return ""
+
+
+def _filing_violation(pairs: Sequence[Pair]) -> str:
+    """Two parameters that some backend files under one name, so that their order counts, which is not signed.
+
+    PHP takes ``a.b`` and ``a_b`` for one, .NET ``A`` and ``a``; where brackets nest, ``a`` and ``a[]`` are in each
+    other's way, and so are ``a[]`` and ``a[0]``.
+    """
+    filed = sorted(key.strip().lower().partition(b"[]")[0].translate(_AS_FILED) for key, _ in pairs)
+    for first, second in pairwise(filed):
+        if first == second or second.startswith(first + b"\0"):
+            return "two parameters that backends may take for one"
     return ""
 
 

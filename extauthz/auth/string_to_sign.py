@@ -10,29 +10,63 @@ Everything is bytes: what arrived is what is compared.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from extauthz.auth.parameters import Pair, decode_escapes, is_form, parse_pairs
-from extauthz.domain.request import Request
+from extauthz.auth.parameters import decode_escapes, is_form, parse_pairs, query_pairs
+from extauthz.domain.request import Pair, Request
 
 PRIMARY: Final = "primary"
 DECODED_PATH: Final = "decoded_path"
 QUERY_WINS: Final = "query_wins"
 DECODED_PATH_QUERY_WINS: Final = "decoded_path+query_wins"
-READINGS: Final = (PRIMARY, DECODED_PATH, QUERY_WINS, DECODED_PATH_QUERY_WINS)
-"""The readings that are tried, in this order. The path as sent or decoded; for a key that stands in query and form,
-the form's value or the query's. SDKs disagree on both and the vendor documents neither."""
+FIRST_VALUES: Final = "first_values"
+DECODED_PATH_FIRST_VALUES: Final = "decoded_path+first_values"
+READINGS: Final = (
+    PRIMARY,
+    DECODED_PATH,
+    QUERY_WINS,
+    DECODED_PATH_QUERY_WINS,
+    FIRST_VALUES,
+    DECODED_PATH_FIRST_VALUES,
+)
+"""The readings that are tried, in this order: never more than these six. The path as sent or decoded; for a key that
+stands in query and form, the form's value or the query's; of a header that came more than once, all values joined or
+the first. SDKs disagree on all three and the vendor documents none."""
 
+ONCE: Final = frozenset(
+    {
+        "x-ca-key",
+        "x-ca-signature",
+        "x-ca-signature-headers",
+        "x-ca-signature-method",
+        "x-ca-timestamp",
+        "x-ca-nonce",
+        "x-ca-stage",
+        "content-md5",
+        "content-type",
+        "date",
+    }
+)
+"""The headers of the scheme. Sent twice, any of them is refused."""
+_NEVER_CUT: Final = ONCE | {"authorization", "cookie", "host"}
+"""The first value of these is never all that a signature covers: they carry a credential, or have one value only."""
 _NEVER_IN_BLOCK: Final = frozenset(
     {"x-ca-signature", "x-ca-signature-headers", "accept", "content-md5", "content-type", "date"}
 )
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Envoy joins values with a comma and nothing else; a client that lists several in one header writes a space after it.
+_JOINT: Final = re.compile(rb",(?![ \t])")
 _ASTRAL_FIRST: Final = bytes.maketrans(bytes.fromhex("eeeff0f1f2f3f4"), bytes.fromhex("f3f4eeeff0f1f2"))
 _CACHEABLE: Final = 512
 MAX_LISTED_BYTES: Final = 8192
 """Of X-Ca-Signature-Headers. Every name costs a microsecond before anyone has proved anything."""
+MAX_HEAD_BYTES: Final = 65_536
+"""Of everything before the path: more than Envoy's default limit for all headers of a request."""
+_MAX_ECHO_BYTES: Final = 8192
+"""Of the string to sign in the message of a mismatch: more than any answer shows, and not a megabyte of form."""
+_MASK: Final = b"***"
 
 
 class SignedName(NamedTuple):
@@ -43,12 +77,29 @@ class SignedName(NamedTuple):
     lower: str
 
 
+class Reading(NamedTuple):
+    """One way to read a request, in parts, so that what many have in common is hashed once."""
+
+    name: str
+    """One of READINGS."""
+    head: bytes
+    """The lines before the path; the same object in all readings that share it."""
+    path: bytes
+    parameters: bytes
+    """With the ``?`` before them."""
+
+    def string(self) -> bytes:
+        """The string to sign."""
+        return self.head + self.path + self.parameters
+
+
 def signed_names(listed: bytes) -> tuple[SignedName, ...] | None:
     """The names in X-Ca-Signature-Headers that form the header block, sorted by code point in the client's spelling.
 
     None when something in the list cannot be a header name. Such a "name" could hold a slash or a question mark, and
     with it one captured string to sign could be cut into header lines and path in two ways. None, too, when the list
-    is longer than MAX_LISTED_BYTES.
+    is longer than MAX_LISTED_BYTES, or names a header in two spellings: the value would stand in the string once for
+    each, so a short list of spellings would make a request of 60 KiB one of 40 MiB.
     """
     if len(listed) > MAX_LISTED_BYTES:
         return None
@@ -60,6 +111,8 @@ def _signed_names(listed: bytes) -> tuple[SignedName, ...] | None:
     spelled = {name for part in listed.split(b",") if (name := part.strip())}
     if not all(_TOKEN.fullmatch(name) for name in spelled):
         return None
+    if len({name.lower() for name in spelled}) != len(spelled):
+        return None
     names = (SignedName(name + b":", name.decode("ascii").lower()) for name in sorted(spelled))
     return tuple(name for name in names if name.lower not in _NEVER_IN_BLOCK)
 
@@ -70,7 +123,7 @@ _signed_names_cached = lru_cache(maxsize=1024)(_signed_names)
 class StringToSign:
     """The strings to sign of one request, primary first."""
 
-    __slots__ = ("_head", "_path", "form", "query")
+    __slots__ = ("_lines", "_names", "_parameters", "_path", "_request", "form", "head_bytes", "query")
 
     def __init__(self, request: Request, names: Sequence[SignedName]) -> None:
         """``names`` as ``signed_names`` returned them for this request."""
@@ -85,32 +138,85 @@ class StringToSign:
         ]
         lines += [line_start + value(lower, b"") for line_start, lower in names]
         lines.append(b"")
-        self._head = b"\n".join(lines)
+        self._request = request
+        self._names = names
+        self._lines = lines
         self._path = request.path.encode()
-        self.query: list[Pair] = parse_pairs(request.query.encode()) if request.query else []
-        self.form: list[Pair] = parse_pairs(request.body) if request.body and is_form(content_type) else []
+        self.head_bytes = sum(map(len, lines)) + len(lines)
+        """How long the head is; it is joined only when it is asked for."""
+        self.query: list[Pair] | None = query_pairs(request)
+        """None when it has more than is read."""
+        self.form: list[Pair] | None = parse_pairs(request.body) if request.body and is_form(content_type) else []
+        """None when it has more than is read."""
+        self._parameters = _pooled(self.form, self.query)
 
     def primary(self) -> bytes:
-        """The string that is echoed to callers: path as sent, form before query."""
-        return self._assemble(self._path, self.form, self.query)
+        """The string as most clients sign it: path as sent, form before query, all values of a header."""
+        return b"\n".join(self._lines) + self._path + self._parameters
 
-    def others(self) -> Iterator[tuple[str, bytes]]:
-        """The other readings that differ from the primary one for this request, in order."""
-        decoded = decode_escapes(self._path) if b"%" in self._path else self._path
-        shared = not {key for key, _ in self.form}.isdisjoint(key for key, _ in self.query)
-        if decoded != self._path:
-            yield DECODED_PATH, self._assemble(decoded, self.form, self.query)
-        if shared:
-            yield QUERY_WINS, self._assemble(self._path, self.query, self.form)
-        if shared and decoded != self._path:
-            yield DECODED_PATH_QUERY_WINS, self._assemble(decoded, self.query, self.form)
+    def echo(self) -> str:
+        """The primary string as it is told to a caller, without the values that may not be the caller's own.
 
-    def _assemble(self, path: bytes, winners: list[Pair], others: list[Pair]) -> bytes:
-        if not winners and not others:
-            return self._head + path
-        values = dict((winners + others)[::-1])  # of a repeated key the first value counts
-        pairs = [key + b"=" + values[key] if values[key] else key for key in _sorted_keys(values)]
-        return self._head + path + b"?" + b"&".join(pairs)
+        A caller can list any header: cookies that a script must not read, and what a proxy added on the way. So only
+        the plain lines and ``x-ca-*`` are shown as they are. ``#`` stands for a line feed (vendor doc 43799).
+        """
+        shown = self._lines[:5]
+        for (line_start, lower), line in zip(self._names, self._lines[5:], strict=False):
+            hidden = not lower.startswith("x-ca-") and len(line) > len(line_start)
+            shown.append(line_start + _MASK if hidden else line)
+        text = b"\n".join([*shown, b""]) + self._path + self._parameters[:_MAX_ECHO_BYTES]
+        return text[:_MAX_ECHO_BYTES].decode("utf-8", "replace").replace("\n", "#")
+
+    def others(self, required: Set[str] = frozenset()) -> Iterator[Reading]:
+        """The other readings that differ from the primary one for this request, in order.
+
+        Of the headers named in ``required`` (lower-case) all values have to be signed, however often they came.
+        """
+        path, parameters = self._path, self._parameters
+        head = b"\n".join(self._lines)
+        decoded = decode_escapes(path) if b"%" in path else path
+        if decoded != path:
+            yield Reading(DECODED_PATH, head, decoded, parameters)
+        if self.form and self.query and not {key for key, _ in self.form}.isdisjoint(key for key, _ in self.query):
+            query_wins = _pooled(self.query, self.form)
+            yield Reading(QUERY_WINS, head, path, query_wins)
+            if decoded != path:
+                yield Reading(DECODED_PATH_QUERY_WINS, head, decoded, query_wins)
+        several = self._request.firsts or b"," in head
+        first = self._head_of_first_values(required) if several else head
+        if first != head:
+            yield Reading(FIRST_VALUES, first, path, parameters)
+            if decoded != path:
+                yield Reading(DECODED_PATH_FIRST_VALUES, first, decoded, parameters)
+
+    def _head_of_first_values(self, required: Set[str]) -> bytes:
+        """The head of a client that sent a header more than once and signed its first value only.
+
+        Where the transport kept the values apart, they are known. Envoy joins some before anyone can see them (Accept
+        is one), so where none of those that count was kept apart, what stands before the first joint is tried.
+        """
+        request = self._request
+        counted = [*(lower for _, lower in self._names), "accept"]
+        cut = {lower for lower in counted if lower not in _NEVER_CUT and lower not in required}
+        kept_apart = {lower: request.firsts[lower] for lower in cut if lower in request.firsts}
+        lines = self._lines.copy()
+        starts = [(1, b"", "accept")]
+        starts += [(place, start, lower) for place, (start, lower) in enumerate(self._names, 5)]
+        for place, start, lower in starts:
+            if lower in kept_apart:
+                lines[place] = start + kept_apart[lower]
+            elif lower in cut and not kept_apart:
+                lines[place] = start + _JOINT.split(request.headers.get(lower, b""), 1)[0]
+        return b"\n".join(lines)
+
+
+def _pooled(winners: list[Pair] | None, others: list[Pair] | None) -> bytes:
+    """The parameters of both as they are signed; of a key in both the winners' value."""
+    if not winners and not others:
+        return b""
+    values = dict(((winners or []) + (others or []))[::-1])  # of a repeated key the first value counts
+    pairs = [key + b"=" + values[key] if values[key] else key for key in _sorted_keys(values)]
+    return b"?" + b"&".join(pairs)
 
 
 def _sorted_keys(keys: dict[bytes, bytes]) -> list[bytes]:

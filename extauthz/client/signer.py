@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from extauthz.auth.parameters import is_form
+from extauthz.auth.parameters import TOO_MANY, is_form
 from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, sign_with
 from extauthz.domain.request import Delivery, Network, Request
@@ -119,4 +119,7 @@ def _string_to_sign(request: OutgoingRequest, headers: Mapping[str, str]) -> byt
         repeated=frozenset(), body=request.body, delivery=Delivery.WHOLE, network=Network.INTERNET, scheme="", peer="",
         context={},
     )  # fmt: skip
-    return StringToSign(as_received, names).primary()
+    string = StringToSign(as_received, names)
+    if string.query is None or string.form is None:
+        raise ValueError(TOO_MANY)
+    return string.primary()

@@ -165,6 +165,7 @@ class _Builder:
                 port_networks=dict(self._file.port_networks),
                 longest_window_ms=int(self._file.replay.longest_window.total_seconds() * 1000),
                 trust_external_address=self._file.client_address.source != "peer",
+                max_form_bytes=self._file.limits.form_mebibytes << 20,
                 reads_envoy_claims=any(
                     api.jwt is not None and api.jwt.envoy_payload is not None for api in self._apis.values()
                 ),

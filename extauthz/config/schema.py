@@ -125,6 +125,11 @@ class Limits(Section):
     in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         500, description="checks waiting or in work per listener and worker; past it, 503 at once (`overloaded`)"
     )
+    form_mebibytes: Annotated[int, Field(ge=1, le=32)] = Field(
+        2,
+        description="of a signed form; a larger one is refused with 413 (`body_too_large`); each MiB can cost a "
+        "stranger's check some 10 ms, in which all others wait",
+    )
     message_mebibytes: Annotated[int, Field(ge=1, le=64)] = Field(
         2,
         description="larger questions are refused unread (`request_invalid`); keep Envoy's with_request_body below it, "

@@ -68,4 +68,9 @@ def sign_with(secret: bytes, algorithm: str, string_to_sign: bytes) -> bytes:
     return hmac.digest(secret, string_to_sign, _HASHES[algorithm])
 
 
+def start_signature(secret: bytes, algorithm: str, start: bytes) -> hmac.HMAC:
+    """The HMAC of strings to sign that begin alike: hashed once, to be copied for each of them."""
+    return hmac.new(secret, start, _HASHES[algorithm])
+
+
 _HASHES = {HMAC_SHA256: "sha256", HMAC_SHA1: "sha1"}

@@ -91,14 +91,14 @@ REQUEST_INVALID = _reason(
     ("I400RU", 400, "Invalid Request Uri `{fact}`"),
     (400, "Invalid Url"),
     _INVALID,
-    "Envoy sent a check without an HTTP request, or one that cannot be parsed: is the filter an HTTP filter?",
+    "The check has no HTTP request, cannot be parsed, or is past a limit of docs/limits.md; the answer says which.",
 )
 URL_TOO_LARGE = _reason(
     "url_too_large",
     ("I413UL", 413, "Request URL too Large"),
     (413, "Request URL too Large"),
     _INVALID,
-    "Path and query together are longer than 64 KiB: what is that long belongs into a body.",
+    "The path is longer than 16 KiB, or path and query together than 64 KiB: what is that long belongs in a body.",
 )
 PATH_INVALID = _reason(
     "path_invalid",
@@ -279,12 +279,19 @@ CONTENT_MD5_INVALID = _reason(
     _UNAUTHENTICATED,
     "The body is not the one that was signed, or Content-MD5 was computed over something else.",
 )
+BODY_TOO_LARGE = _reason(
+    "body_too_large",
+    ("I413RL", 413, "Request body too Large"),
+    (413, "Request body too Large"),
+    _INVALID,
+    "The proof covers a body that is past Envoy's max_request_bytes, or a form past `limits: {form_mebibytes}`.",
+)
 BODY_UNAVAILABLE = _reason(
     "body_unavailable",
     ("I400BD", 400, "Invalid Body: {fact}"),
     (400, "Invalid Request Body"),
     _INVALID,
-    "The proof covers the body but Envoy did not deliver it whole: raise max_request_bytes or buffer the route.",
+    "The proof covers the body but Envoy did not show it (buffer the route), or a form has too many parameters.",
 )
 
 # AppCode.

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 
 class Network(StrEnum):
@@ -26,6 +27,27 @@ class Delivery(Enum):
     WHOLE = "whole"
     PARTIAL = "partial"
     NOT_DELIVERED = "not delivered"
+
+
+Pair = tuple[bytes, bytes]
+"""A decoded name and value, of a parameter or a cookie."""
+
+
+class Parsed:
+    """What was parsed of one request, so that no two methods parse the same text. Empty until somebody asks.
+
+    Beside each result stands the text that it was read from: a request with another query never gets the pairs of this
+    one. A result is None where the text has more parts than are ever read.
+    """
+
+    __slots__ = ("cookies", "query")
+
+    def __init__(self) -> None:
+        self.query: tuple[str, list[Pair] | None] | None = None
+        self.cookies: tuple[bytes, list[Pair] | None] | None = None
+
+
+NOTHING_REPEATED: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class Request(NamedTuple):
@@ -57,3 +79,7 @@ class Request(NamedTuple):
     envoy_claims: Callable[[str], Mapping[str, Any] | None] | None = None
     """The claims that Envoy's own jwt_authn filter verified, by the name under which it stored them. None unless an
     API of the snapshot reads them."""
+    parsed: Parsed | None = None
+    """Where what was parsed is kept; None: nowhere, so it is parsed each time."""
+    firsts: Mapping[str, bytes] = NOTHING_REPEATED
+    """The first value of every header in ``repeated``."""

@@ -81,6 +81,8 @@ class Settings:
     ``use_remote_address: true``; otherwise clients can forge it."""
     longest_window_ms: int = VENDORS_WINDOW_MS
     """Nonces are kept as if some API had a window of this length, in milliseconds."""
+    max_form_bytes: int = 2 * 1024 * 1024
+    """Of a signed form, which is decoded before anyone has proved anything."""
     reads_envoy_claims: bool = False
     """Whether some API trusts the result of Envoy's jwt_authn filter; if none does, nobody pays for reading it."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from extauthz.decide.network import network_of
-from extauthz.domain.request import Delivery, Network, Request
+from extauthz.domain.request import NOTHING_REPEATED, Delivery, Network, Parsed, Request
 from extauthz.domain.settings import Settings
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.metadata import EnvoyClaims
@@ -24,7 +24,7 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
     http = attributes.request.http
     extensions = attributes.context_extensions
     context = {name: extensions[name] for name in extensions}  # dict() of a map field takes twice as long
-    headers, repeated = read_headers(http)
+    headers, firsts = read_headers(http)
     headers["host"] = http.host.encode()  # Envoy knows it as :authority only; clients sign it by this name
     path, _, query = http.path.partition("?")
     body = http.raw_body or http.body.encode()
@@ -36,7 +36,7 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
         path,
         query,
         headers,
-        repeated,
+        frozenset(firsts) if firsts else _NOTHING,
         body,
         _delivery(http, headers, body, context),
         network_of(binding, context, port, settings.port_networks),
@@ -44,26 +44,28 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
         attributes.source.address.socket_address.address,
         context,
         EnvoyClaims(attributes.metadata_context) if settings.reads_envoy_claims else None,
+        Parsed(),
+        firsts,
     )
 
 
-def read_headers(http: pb.AttributeContext.HttpRequest) -> tuple[dict[str, bytes], frozenset[str]]:
-    """Header values as bytes, and the names that came more than once.
+def read_headers(http: pb.AttributeContext.HttpRequest) -> tuple[dict[str, bytes], Mapping[str, bytes]]:
+    """Header values as bytes, and of each header that came more than once the first.
 
     With ``encode_raw_headers`` Envoy sends exact bytes and keeps duplicates apart. Without it, duplicates arrive
     joined and cannot be counted; the joined value then fails as a credential by itself.
     """
     raw = http.header_map.headers
     if not raw:
-        return {name: value.encode() for name, value in http.headers.items()}, _NOTHING
+        return {name: value.encode() for name, value in http.headers.items()}, NOTHING_REPEATED
     headers = {header.key: header.raw_value or header.value.encode() for header in raw}
     if len(headers) == len(raw):
-        return headers, _NOTHING
+        return headers, NOTHING_REPEATED
     values: dict[str, list[bytes]] = {}
     for header in raw:
         values.setdefault(header.key, []).append(header.raw_value or header.value.encode())
     joined = {name: b",".join(several) for name, several in values.items()}
-    return joined, frozenset(name for name, several in values.items() if len(several) > 1)
+    return joined, {name: several[0] for name, several in values.items() if len(several) > 1}
 
 
 def canonical_host(host: str) -> str:

@@ -11,26 +11,26 @@ JSON = "application/json"
 
 def test_a_form_over_the_limit_is_refused_and_one_at_the_limit_passes(gateway: Gateway):
     fits = b"a=" + b"x" * (LIMIT - 2)
-    for body, status in ((fits, 200), (fits + b"x", 400), (fits * 2, 400)):
+    for body, status in ((fits, 200), (fits + b"x", 413), (fits * 2, 413)):
         resource = "/v1/orders?" + body.decode()
         answer = gateway.signed("POST", "/v1/orders", body=body, content_type=FORM_TYPE, resource=resource)
         assert answer.status == status
-        if status == 400:
-            assert (answer.code, gateway.reason(answer)) == ("I400BD", "body_unavailable")
+        if status == 413:
+            assert (answer.code, gateway.reason(answer)) == ("I413RL", "body_too_large")
 
 
 def test_a_signature_over_only_the_part_that_we_see_does_not_pass(gateway: Gateway):
     body = b"a=" + b"x" * (LIMIT - 2) + b"&admin=true"
     resource = "/v1/orders?" + body[:LIMIT].decode()
     answer = gateway.signed("POST", "/v1/orders", body=body, content_type=FORM_TYPE, resource=resource)
-    assert (answer.status, gateway.reason(answer)) == (400, "body_unavailable")
+    assert (answer.status, gateway.reason(answer)) == (413, "body_too_large")
 
 
 def test_a_large_body_bound_by_content_md5_is_refused_and_an_unbound_one_passes(gateway: Gateway):
     """The vendor binds JSON only through Content-MD5; without it a body is unprotected, and documented so."""
     body = b'"' + b"x" * LIMIT + b'"'
     bound = gateway.signed("PUT", "/notes", body=body, content_type=JSON, md5=md5_of(body))
-    assert (bound.status, gateway.reason(bound)) == (400, "body_unavailable")
+    assert (bound.status, gateway.reason(bound)) == (413, "body_too_large")
     assert len(gateway.signed("PUT", "/notes", body=body, content_type=JSON).seen["body"]) == len(body)
 
 

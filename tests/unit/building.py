@@ -80,18 +80,18 @@ def request(
 ) -> Request:
     """A request as the decision sees it. Header names may be in any case; repeated ones are joined and noted."""
     joined: dict[str, bytes] = {}
-    repeated = set()
+    firsts: dict[str, bytes] = {}
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         lower, encoded = name.lower(), value if isinstance(value, bytes) else value.encode()
         if lower in joined:
-            repeated.add(lower)
+            firsts.setdefault(lower, joined[lower])
             encoded = joined[lower] + b"," + encoded
         joined[lower] = encoded
     path, _, query = target.partition("?")
     made = Request(
         stream_id="stream-1", method=method, host="api.example.com", path=path, query=query, headers=joined,
-        repeated=frozenset(repeated), body=body, delivery=Delivery.WHOLE, network=Network.INTERNET, scheme="https",
-        peer="192.0.2.1", context={},
+        repeated=frozenset(firsts), body=body, delivery=Delivery.WHOLE, network=Network.INTERNET, scheme="https",
+        peer="192.0.2.1", context={}, firsts=firsts,
     )  # fmt: skip
     return made._replace(**changes)
 

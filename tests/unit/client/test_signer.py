@@ -9,6 +9,7 @@ import pytest
 import extauthz.client
 from extauthz.auth import digest
 from extauthz.client import Credentials, OutgoingRequest, SignedAuth, SigningOptions, sign, string_to_sign
+from extauthz.client.comparison import compare_strings
 from extauthz.client.signer import path_and_query
 from extauthz.domain.decision import Proof
 from tests.unit.building import FORM, KEY, NOW_MS, SECRET, api, request, snapshot
@@ -102,3 +103,19 @@ def test_httpx_signs_asynchronously_and_every_request_anew():
 
 def test_the_public_names_are_documented():
     assert all(inspect.getdoc(getattr(extauthz.client, name)) for name in extauthz.client.__all__)
+
+
+def test_a_value_that_the_echo_does_not_show_is_named_when_all_else_is_the_same():
+    ours = "GET\n*/*\n\n\n\nX-Ca-Key:k\nX-Tenant:blue\n/a"
+    echo = "Invalid Signature, Server StringToSign:`GET#*/*####X-Ca-Key:k#X-Tenant:***#/a`"
+    assert "X-Tenant" in compare_strings(ours, echo)
+    assert "the same string" in compare_strings(ours, echo)
+    absent = compare_strings(ours, echo.replace("X-Tenant:***", "X-Tenant:"))
+    assert "part at line 7" in absent
+    assert compare_strings(ours, echo.replace(":k#", ":other#")).startswith("The strings to sign part at line 6")
+    assert "differ in length" in compare_strings(ours, echo.replace("/a`", "/a#b`"))
+
+
+def test_what_no_server_would_read_is_not_signed():
+    with pytest.raises(ValueError, match="too many parameters"):
+        sign(OutgoingRequest("GET", "/?" + "a=1&" * 5_001), CREDENTIALS)
