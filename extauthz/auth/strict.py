@@ -17,6 +17,7 @@ from extauthz.domain.request import Delivery, Pair, Request
 
 _MUST_BE_SIGNED: Final = ("x-ca-key", "x-ca-timestamp", "x-ca-nonce", "x-ca-stage", "x-ca-signature-method")
 _REQUIRED: Final = ("x-ca-timestamp", "x-ca-nonce")
+_MARK: Final = ord(b"!")
 _FORM_IN_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _MAX_READ_PARAMETERS: Final = 1_000
 """PHP, Django, and both parsers that Node programs use stop here. Order is not signed, so a client could choose which
@@ -35,7 +36,10 @@ _AS_FILED: Final = bytes.maketrans(b". [", b"__\0")
 def strict_violation(request: Request, names: Sequence[SignedName], string: StringToSign) -> str:
     """What strict mode refuses in a request whose signature is right, in a few words; empty when nothing."""
     return (
-        _header_violation(request, names) or _parameter_violation(request, string) or _body_violation(request, string)
+        _header_violation(request, names)
+        or _parameter_violation(request, string)
+        or _body_violation(request, string)
+        or (_lossy_violation(request, names) if request.lossy else "")
     )
 
 
@@ -122,3 +126,12 @@ def _body_violation(request: Request, string: StringToSign) -> str:
     if request.method.upper() in _FORM_IN_BODY:
         return "a form request has query parameters" if string.query else ""
     return "a form body on a method that has none" if request.body else ""
+
+
+def _lossy_violation(request: Request, names: Sequence[SignedName]) -> str:
+    """Envoy writes ``!`` for a byte that is no UTF-8, so ``hello!`` may have been signed and ``hello\\xff`` be sent."""
+    signed = [request.headers.get(name, b"") for name in ("accept", "content-md5", "content-type", "date")]
+    signed += [request.headers.get(name.lower, b"") for name in names]
+    if "!" in request.query or _MARK in request.body or any(_MARK in value for value in signed):
+        return "`!` may stand for bytes that are not UTF-8"
+    return ""

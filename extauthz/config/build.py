@@ -23,7 +23,7 @@ from extauthz.config.records import check_records
 from extauthz.config.revision import revision_of
 from extauthz.config.schema import ApiEntry, ConfigFile, GrantEntry
 from extauthz.config.secrets import SecretUnresolved, resolve
-from extauthz.config.sections.apis import entry_faults, never_signed, policy_faults
+from extauthz.config.sections.apis import entry_faults, never_signed, policy_faults, strip_faults
 from extauthz.config.sections.apps import Apps
 from extauthz.config.sections.errors import check_errors, error_settings
 from extauthz.config.sections.groups import BuiltGroup, SharedDomains, build_group, unreachable
@@ -251,7 +251,10 @@ class _Builder:
         if group is None or not good:
             self._broken.add(("apis", entry.id))
             return
-        strip = entry.strip_credentials
+        strip = self._file.strip_credentials if entry.strip_credentials is None else entry.strip_credentials
+        if strip:
+            for fault in strip_faults(entry, jwt, auth.values()):
+                self._report((*place, "strip_credentials"), fault)
         api = Api(
             id=entry.id,
             group=group.group,
@@ -265,8 +268,9 @@ class _Builder:
             jwt=jwt,
             ip_control=ip_control,
             vpc_ids=frozenset(vpc_ids or ()),
-            strip_credentials=self._file.strip_credentials if strip is None else strip,
+            strip_credentials=strip,
             replay_outage=entry.replay_outage,
+            lenient_path_parameters=entry.lenient_path_parameters,
         )
         self._apis[entry.id] = api
         fault = unreachable(api)

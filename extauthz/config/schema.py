@@ -221,7 +221,14 @@ class ApiEntry(Section):
     vpc_ids: VpcIds | None = Field(
         None, description="VPCs that may call, by extauthz.vpc_id; default: the group's, else any"
     )
-    strip_credentials: bool | None = None
+    strip_credentials: bool | None = Field(
+        None, description="take the proof off the request; it must stand in a header. Default: the file's"
+    )
+    lenient_path_parameters: bool = Field(
+        False,
+        description="let `;`, `%3F` and escaped escapes such as `%2541` stand in a `{name}` of the path; some "
+        "upstreams cut a path at the first two, and read the third as another letter",
+    )
     replay_outage: ReplayOutage = Field(
         ReplayOutage.DENY, description="allow: while the shared store is out of order, pass without replay protection"
     )

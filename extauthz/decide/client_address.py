@@ -1,7 +1,11 @@
 """The address of the client: one function, so that there is one answer."""
 
+import re
+
 from extauthz.domain.request import Request
 from extauthz.domain.settings import Settings
+
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[0-9A-Za-z._-]{1,32})?").fullmatch
 
 
 def client_address(request: Request, settings: Settings) -> str:
@@ -19,3 +23,8 @@ def client_address(request: Request, settings: Settings) -> str:
         if external and "x-envoy-external-address" not in request.repeated:
             return external.decode("ascii", "replace")
     return request.peer
+
+
+def is_address(text: str) -> bool:
+    """Whether a text looks like an IPv4 or IPv6 address, so that no reader can take it for a list or a name."""
+    return _ADDRESS(text) is not None

@@ -17,7 +17,7 @@ from extauthz.domain.decision import Allow, Decision, Deny, Proof, Refusal, Subj
 from extauthz.domain.ip import IpControl
 from extauthz.domain.reason import ALLOWED, ANONYMOUS, Reason
 from extauthz.domain.request import Network, Request, Stage
-from extauthz.domain.route import path_fault
+from extauthz.domain.route import is_host, lenient_path_fault, path_fault, spelled_as_template
 from extauthz.domain.snapshot import Snapshot
 
 API_KEY: Final = "extauthz.api"
@@ -70,6 +70,8 @@ def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
         if refusal is not None:
             return _deny(refusal, about)
     extra = extra_of(request, proof, snapshot.settings, now_ms)
+    if isinstance(extra, Refusal):
+        return _deny(extra, about)
     return Allow(ALLOWED if methods else ANONYMOUS, about, extra, proof.uses, proof.reading, proof.warning)
 
 
@@ -78,14 +80,30 @@ def _deny(refusal: Refusal, about: Subject) -> Deny:
 
 
 def _find_api(request: Request, snapshot: Snapshot) -> Api | Refusal:
-    """The API that Envoy's route names, or that our own matcher finds. Where both speak they must agree."""
+    """The API that the request means, if host and path mean one thing to every reader."""
+    if request.unread:
+        return Refusal(reason.PATH_INVALID, request.unread, "what Envoy tells and the bytes of the request may differ")
     if len(request.path) > MAX_PATH_LENGTH or len(request.path) + len(request.query) > MAX_URL_LENGTH:
         return Refusal(reason.URL_TOO_LARGE)
     if len(request.host) > MAX_HOST_LENGTH:
         return Refusal(reason.HOST_INVALID, "too long")
+    if not is_host(request.host):
+        return Refusal(reason.HOST_INVALID, request.host, "not a host name")
     fault = path_fault(request.path)
-    if fault:
+    if fault and (not snapshot.routes.lenient or lenient_path_fault(request.path)):
         return Refusal(reason.PATH_INVALID, fault, "the path has an ambiguous spelling")
+    api = _matching_api(request, snapshot)
+    if isinstance(api, Refusal):
+        return api
+    if fault and not (api.lenient_path_parameters and api.path is not None):
+        return Refusal(reason.PATH_INVALID, fault, "the path has an ambiguous spelling")
+    if (fault or "%" in request.path) and api.path is not None and not spelled_as_template(request.path, api.path):
+        return Refusal(reason.PATH_INVALID, "needless escape", f"{api.path!r} of API {api.id!r} is spelled otherwise")
+    return api
+
+
+def _matching_api(request: Request, snapshot: Snapshot) -> Api | Refusal:
+    """The API that Envoy's route names, or that our own matcher finds. Where both speak they must agree."""
     named = request.context.get(API_KEY)
     matched = snapshot.routes.find(request.host, request.method, request.path)
     if named is None:
@@ -123,20 +141,22 @@ def _wrong_network(network: Network) -> Reason:
 def _find_stage(request: Request, api: Api, binding: DomainBinding) -> Stage | Refusal:
     """The stage that Envoy's context pins, else the one the client asks for, else the domain's, else RELEASE.
 
-    A domain that is tied to a stage serves no other, whoever asks for it.
+    A route or a domain that is tied to a stage serves no other, whoever asks for it: Envoy has chosen the upstream by
+    then, and may have read the client's header in another letter case than we do.
     """
+    if "x-ca-stage" in request.repeated:
+        return Refusal(reason.HEADER_REPEATED, "X-Ca-Stage")
+    asked = request.headers.get("x-ca-stage", b"")
     pinned = request.context.get(STAGE_KEY)
     if pinned is not None:
         wanted = pinned.encode()
-    elif "x-ca-stage" in request.repeated:
-        return Refusal(reason.HEADER_REPEATED, "X-Ca-Stage")
     else:
-        wanted = request.headers.get("x-ca-stage", b"")
-        if not wanted:
-            wanted = b"RELEASE" if binding.stage is None else binding.stage.value.encode()
+        wanted = asked or (b"RELEASE" if binding.stage is None else binding.stage.value.encode())
     stage = _STAGES.get(wanted) or _STAGES.get(wanted.strip().upper())
     if stage is None:
         return Refusal(reason.STAGE_INVALID, detail="not one of RELEASE, PRE, TEST")
+    if pinned is not None and asked and asked.strip().upper() != stage.value.encode():
+        return Refusal(reason.STAGE_INVALID, detail=f"Envoy's route serves stage {stage} only")
     if binding.stage is not None and stage is not binding.stage:
         return Refusal(reason.STAGE_INVALID, detail=f"domain {request.host!r} serves stage {binding.stage} only")
     if stage not in api.stages:

@@ -4,13 +4,17 @@ In two parts, because the first runs for every check and the second once for all
 very request (``extra_of``), and what app, API and settings settle (``upstream_changes``).
 """
 
+from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Final
 
 from extauthz.auth import CREDENTIAL_HEADERS
-from extauthz.decide.client_address import client_address
-from extauthz.domain.api import Api
-from extauthz.domain.decision import Extra, Proof, Subject, Upstream
+from extauthz.decide.client_address import client_address, is_address
+from extauthz.domain import reason
+from extauthz.domain.api import Api, AuthMethod
+from extauthz.domain.decision import Extra, Proof, Refusal, Subject, Upstream
+from extauthz.domain.header_value import is_header_value
+from extauthz.domain.jwt import TokenPlace
 from extauthz.domain.request import Network, Request
 from extauthz.domain.settings import IdentityFact, Settings
 
@@ -26,15 +30,19 @@ _OF_THE_REQUEST: Final = frozenset(
 )
 
 
-def extra_of(request: Request, proof: Proof, settings: Settings, now_ms: int) -> Extra:
-    """What this very request adds. Nothing, for most."""
+def extra_of(request: Request, proof: Proof, settings: Settings, now_ms: int) -> Extra | Refusal:
+    """What this very request adds. Nothing, for most. A fact that cannot be told as it is refuses the request."""
     headers = proof.claim_headers
     if not _OF_THE_REQUEST.isdisjoint(settings.identity_facts):
-        headers += tuple(
-            (name, value)
-            for name, fact in settings.identity_headers
-            if fact in _OF_THE_REQUEST and (value := _request_fact(fact, request, proof, settings, now_ms))
-        )
+        for name, fact in settings.identity_headers:
+            if fact not in _OF_THE_REQUEST:
+                continue
+            value = _request_fact(fact, request, proof, settings, now_ms)
+            if not value:
+                continue
+            if not is_header_value(value) or (fact is IdentityFact.CLIENT_IP and not is_address(value)):
+                return Refusal(reason.IDENTITY_INVALID, fact.value, f"{value!r:.200} for {name}")
+            headers += ((name, value),)
     misspelled = _misspelled(request, settings) if "_" in "".join(request.headers) else ()
     if not (headers or misspelled):
         return NOTHING
@@ -60,22 +68,37 @@ def upstream_changes(
             remove.append(name)
     remove.extend(sorted(settings.claim_headers.difference(set_headers, carried)))
     api = about.api
-    if api is not None and api.strip_credentials:
-        remove.extend(_credential_headers(about, api))
-    return Upstream(tuple(set_headers.items()), tuple(remove))
+    if api is not None:
+        remove.extend(_credential_headers(about.method, api, network))
+    return Upstream(tuple(set_headers.items()), tuple(dict.fromkeys(remove)))
 
 
 def _misspelled(request: Request, settings: Settings) -> tuple[str, ...]:
-    """Client headers that CGI-like backends cannot tell from ours."""
-    owned = {name for name, _ in settings.identity_headers} | settings.claim_headers
-    return tuple(sorted(name for name in request.headers if "_" in name and name.replace("_", "-") in owned))
+    """Client headers that CGI-like backends cannot tell from ours, from a verified token, or from the scheme's own."""
+    owned = {name for name, _ in settings.identity_headers} | settings.claim_headers | settings.token_headers
+    found = []
+    for name in request.headers:
+        if "_" in name:
+            dashed = name.replace("_", "-")
+            if dashed in owned or dashed.startswith("x-ca-"):
+                found.append(name)
+    return tuple(sorted(found))
 
 
-def _credential_headers(about: Subject, api: Api) -> list[str]:
+def _credential_headers(method: str, api: Api, network: Network) -> list[str]:
+    """What is taken off: the proof, where the API says so; without a proof, every place where one could have stood.
+
+    What stands there was not verified, and a backend that reads its own copy of a token would believe it.
+    """
+    if method != AuthMethod.NONE:
+        methods: Iterable[str] = method.split("+") if api.strip_credentials else ()
+    else:
+        policy = api.auth.get(network)
+        methods = sorted(policy.methods) if policy is not None else ()
     names: list[str] = []
-    for method in about.method.split("+"):
-        names.extend(CREDENTIAL_HEADERS.get(method, ()))
-        if method == "jwt" and api.jwt is not None and api.jwt.place == "header":
+    for one in methods:
+        names.extend(CREDENTIAL_HEADERS.get(one, ()))
+        if one == AuthMethod.JWT and api.jwt is not None and api.jwt.place is TokenPlace.HEADER:
             names.append(api.jwt.parameter)
     return names
 

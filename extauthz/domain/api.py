@@ -131,3 +131,5 @@ class Api:
     strip_credentials: bool = False
     """Whether the credentials are taken off the request before it goes upstream."""
     replay_outage: ReplayOutage = ReplayOutage.DENY
+    lenient_path_parameters: bool = False
+    """Whether ``{name}`` segments take ``;``, ``%3F`` and escaped escapes, see ``domain.route``."""

@@ -325,6 +325,14 @@ GRANT_EXPIRED = _reason(
     _DENIED,
     "The app's grant for this API and stage has ended; extend its `until`.",
 )
+IDENTITY_INVALID = _reason(
+    "identity_invalid",
+    ("A403ID", 403, "Identity `{fact}` cannot be told to the upstream as it is"),
+    (403, "Unauthorized"),
+    _DENIED,
+    "A value for an identity header has control characters or outer blanks, is too long, or is not an address.",
+    provisional=True,
+)
 
 # JWT.
 JWT_MISSING = _reason(

@@ -83,3 +83,7 @@ class Request(NamedTuple):
     """Where what was parsed is kept; None: nowhere, so it is parsed each time."""
     firsts: Mapping[str, bytes] = NOTHING_REPEATED
     """The first value of every header in ``repeated``."""
+    unread: str = ""
+    """What of the request two readers would take for two things, in a few words for the caller; empty when nothing."""
+    lossy: bool = False
+    """Whether Envoy may have put ``!`` for bytes that are no UTF-8: into path and headers, or into the body."""

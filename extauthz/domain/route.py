@@ -3,23 +3,33 @@
 A template is literal segments and ``{name}`` segments, with ``/*`` allowed at the end for any non-empty rest:
 ``/v1/orders/{orderId}``. Literals win over ``{name}``, and ``{name}`` over ``*``.
 
-Paths are matched by their decoded segments, as an upstream would see them. Any spelling that two readers could
-take differently (empty or dot segments, encoded or back slashes, path parameters, control characters, broken
-escapes) is refused before it is matched: the lesson of CVE-2019-9901, CVE-2021-29492 and CVE-2026-26205.
+Paths are matched by their decoded segments, as an upstream would see them. What remains after decoding once is judged,
+not how it was spelled: whatever a second reader could decode further, cut off or climb with (escapes, dot segments,
+slashes, ``;``, ``?``, control characters) is refused before it is matched. The lesson of CVE-2019-9901,
+CVE-2021-29492 and CVE-2026-26205.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
 
 from extauthz.domain.api import Api
 
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)+/?|/").fullmatch
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# Encoded slash, backslash, question mark, control character, and an escape inside an escape.
-_ENCODED_TRAPS = re.compile(r"%(?:2[fF]|5[cC]|3[fF]|[01][0-9A-Fa-f]|7[fF]|25[0-9A-Fa-f]{2})")
+# What a reader that decodes once more would still decode; ``%uXXXX`` is an escape to some.
+_ESCAPE = re.compile(r"%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CUT = re.compile("[;?]")
+_MAX_DECODINGS: Final = 4
+"""Of a lenient path parameter. Each takes time for the whole path, and nobody escapes an escape that often."""
+_HOST = re.compile(r"[a-z0-9._-]*|\[[0-9a-f:.]+\]").fullmatch
 _NAME = re.compile(r"\{[A-Za-z_][A-Za-z0-9_-]*\}")
+# Escapes of what may stand in a segment as it is (RFC 3986, section 3.3: unreserved characters, sub-delims, ``:@``).
+_NEEDLESS_ESCAPE = re.compile("%(?:2[146-9A-Ea-e]|3[0-9ABDabd]|4[0-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])")
 
 
 class TemplateError(ValueError):
@@ -38,18 +48,70 @@ def path_fault(path: str) -> str:
         return "reserved character"
     if _BROKEN_ESCAPE.search(path):
         return "broken escape"
-    if _ENCODED_TRAPS.search(path):
-        return "encoded delimiter"
     if any(character <= " " or character == "\x7f" for character in path):
         return "control character"
-    decoded = unquote_to_bytes(path)
-    if any(segment in (b".", b"..") for segment in decoded.split(b"/")):
-        return "dot segment"
     try:
-        decoded.decode()
+        decoded = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
         return "not UTF-8"  # %c0%ae is a dot to some readers
+    if decoded.count("/") != path.count("/") or _ESCAPE.search(decoded) or _CONTROL.search(decoded):
+        return "encoded delimiter"
+    if "\\" in decoded or ";" in decoded or "?" in decoded:
+        return "encoded delimiter"
+    return "dot segment" if any(map(_is_dots, decoded.split("/"))) else ""
+
+
+def lenient_path_fault(path: str) -> str:
+    """The same where an API has ``lenient_path_parameters``: a segment may hold ``;``, ``%3F`` and an escaped escape.
+
+    They may not make another path of it: whether a reader cuts a segment there or not, and however often it decodes,
+    the path has the same number of segments, none of them empty or of dots.
+    """
+    if not path.startswith("/"):
+        return "not absolute"
+    if "#" in path:
+        return "reserved character"
+    if _BROKEN_ESCAPE.search(path):
+        return "broken escape"
+    if any(character <= " " or character == "\x7f" for character in path):
+        return "control character"
+    decoded = path
+    for _ in range(_MAX_DECODINGS):
+        fault = _segments_fault(decoded, path.count("/"))
+        if fault or not _ESCAPE.search(decoded):
+            return fault
+        try:
+            decoded = unquote_to_bytes(decoded).decode()
+        except UnicodeDecodeError:
+            return "not UTF-8"
+    return "encoded delimiter"
+
+
+def _segments_fault(path: str, slashes: int) -> str:
+    if path.count("/") != slashes or "\\" in path or _CONTROL.search(path):
+        return "encoded delimiter"
+    segments = path[1:].split("/")
+    for index, segment in enumerate(segments):
+        kept = _CUT.split(segment, maxsplit=1)[0]
+        if not kept and (segment or index < len(segments) - 1):
+            return "empty segment"
+        if _is_dots(kept) or _is_dots(segment):
+            return "dot segment"
     return ""
+
+
+def is_host(host: str) -> bool:
+    """Whether a host in lower case, without its port, is a name or an address that means one thing to every reader.
+
+    User information, commas of two Host headers and the like can only match ``*``, and may reach the upstream as an
+    identity header. An empty host is one: HTTP/1.0 knows none.
+    """
+    return _HOST(host) is not None
+
+
+def _is_dots(segment: str) -> bool:
+    """Whether a segment means "here" or "one up", to readers that drop blanks around it as well."""
+    return segment.strip(" ") in (".", "..")
 
 
 def decoded_segments(path: str) -> list[str]:
@@ -59,6 +121,23 @@ def decoded_segments(path: str) -> list[str]:
     return path[1:].split("/")
 
 
+def spelled_as_template(path: str, template: str) -> bool:
+    """Whether all that stands in no ``{name}`` is spelled in a raw path as everybody would spell it.
+
+    Envoy's routes compare raw text: ``/public/%70ing`` is ``/public/ping`` to us and to most upstreams, but takes the
+    route of another path. Clients may escape as they like where the template has a ``{name}`` or its final ``*``.
+    ``path`` must match the template.
+    """
+    segments = path[1:].split("/")
+    for index, wanted in enumerate(parse_template(template)):
+        if wanted == "*":
+            return not path_fault("/" + "/".join(segments[index:]))
+        if wanted != "{}" and (_NEEDLESS_ESCAPE.search(segments[index]) or path_fault("/" + segments[index])):
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)
 def parse_template(template: str) -> tuple[str, ...]:
     """Segments of a template: a literal as itself, ``{}`` for a named segment, ``*`` for the rest.
 
@@ -97,13 +176,15 @@ class _Node:
 class RouteTable:
     """An index over every API that has a path. Built once with a snapshot, read-only afterwards."""
 
-    __slots__ = ("_any_host", "_by_host", "_by_suffix")
+    __slots__ = ("_any_host", "_by_host", "_by_suffix", "lenient")
 
     def __init__(self, apis: Iterable[Api] = ()) -> None:
         """Raises RouteConflict when two APIs claim one route."""
         self._by_host: dict[str, _Node] = {}
         self._by_suffix: dict[str, _Node] = {}
         self._any_host: _Node | None = None
+        self.lenient = False
+        """Whether some API takes more in its path parameters than others do, see ``lenient_path_fault``."""
         for api in apis:
             self.add(api)
 
@@ -112,11 +193,12 @@ class RouteTable:
         if api.path is None:
             return
         shape = parse_template(api.path)
+        self.lenient = self.lenient or api.lenient_path_parameters
         for domain in sorted(api.group.domains):
             self._insert(self._root(domain), shape, api, domain)
 
     def find(self, host: str, method: str, path: str) -> Api | None:
-        """The API that a request means, or None. ``path`` must be free of faults."""
+        """The API that a request means, or None. ``path`` must be free of faults, or of those that some API takes."""
         segments = decoded_segments(path)
         if not self._by_host and not self._by_suffix:  # the small set-up: every group serves every host
             return None if self._any_host is None else _walk(self._any_host, segments, 0, method)

@@ -71,9 +71,13 @@ class Settings:
     """Lower-case header names. All of them are overwritten or removed on every allowed request."""
     identity_facts: frozenset[IdentityFact] = field(init=False)
     """Every fact that some header tells."""
+    tells_scheme: bool = field(init=False)
+    """Whether some header tells the scheme; if none does, nobody pays for reading it."""
     claim_headers: frozenset[str] = frozenset()
     """Lower-case names of the headers in which some JWT plug-in passes claims on. A backend that believes them for one
     API would believe them for every other, so clients' copies are removed everywhere."""
+    token_headers: frozenset[str] = frozenset()
+    """Lower-case names of the headers from which some JWT plug-in takes its token."""
     port_networks: dict[int, Network] = field(default_factory=dict)
     """Network by destination port, for listeners that state none."""
     trust_external_address: bool = False
@@ -88,3 +92,4 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identity_facts", frozenset(fact for _, fact in self.identity_headers))
+        object.__setattr__(self, "tells_scheme", IdentityFact.SCHEME in self.identity_facts)

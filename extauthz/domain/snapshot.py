@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from extauthz.domain.api import Api
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.horizon import ReplayHorizon
+from extauthz.domain.jwt import TokenPlace
 from extauthz.domain.request import Stage
 from extauthz.domain.route import RouteTable
 from extauthz.domain.settings import Settings
@@ -49,10 +50,11 @@ def build_snapshot(
     by_id = {api.id: api for api in apis}
     widest_ms = max((api.digest.window_ms for api in by_id.values()), default=0)
     claim_headers = {entry.header for api in by_id.values() if api.jwt for entry in api.jwt.claim_headers}
+    token_headers = {api.jwt.parameter for api in by_id.values() if api.jwt and api.jwt.place is TokenPlace.HEADER}
     return Snapshot(
         revision=revision,
         built_at_ms=built_at_ms,
-        settings=replace(settings, claim_headers=frozenset(claim_headers)),
+        settings=replace(settings, claim_headers=frozenset(claim_headers), token_headers=frozenset(token_headers)),
         apis=by_id,
         routes=RouteTable(by_id.values()),
         keys={pair.app_key.encode(): pair for pair in key_pairs},

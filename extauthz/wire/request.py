@@ -9,15 +9,21 @@ from extauthz.domain.settings import Settings
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.metadata import EnvoyClaims
 
+SCHEME_KEY: Final = "extauthz.scheme"
+"""``extauthz.scheme: https`` in a virtual host's context says what its listener speaks."""
 BODY_KEY: Final = "extauthz.body"
 """``extauthz.body: unbuffered`` in a route's context says that Envoy does not show us this route's bodies."""
 _NOTHING: Final = frozenset[str]()
+_SCHEMES: Final = {b"http": "http", b"https": "https"}
+_SANITIZING: Final = ("HTTP/2", "HTTP/3")
+"""Protocols whose paths may hold any byte; Envoy answers 400 to such an HTTP/1 request itself."""
 
 
 def read_request(message: pb.CheckRequest, binding: Network | None, settings: Settings) -> Request:
     """Turn the message into a domain request. The caller made sure that it has an HTTP request.
 
-    ``path`` is split at the first ``?`` and nothing else: a URI parser would read ``//host/x`` as another path
+    The target is taken from the raw ``:path`` where Envoy sends it, since ``http.path`` has ``!`` for every byte that
+    is no UTF-8. It is split at the first ``?`` and nothing else: a URI parser would read ``//host/x`` as another path
     (CVE-2026-26205).
     """
     attributes = message.attributes
@@ -25,27 +31,45 @@ def read_request(message: pb.CheckRequest, binding: Network | None, settings: Se
     extensions = attributes.context_extensions
     context = {name: extensions[name] for name in extensions}  # dict() of a map field takes twice as long
     headers, firsts = read_headers(http)
-    headers["host"] = http.host.encode()  # Envoy knows it as :authority only; clients sign it by this name
-    path, _, query = http.path.partition("?")
-    body = http.raw_body or http.body.encode()
+    repeated = frozenset(firsts) if firsts else _NOTHING
+    host = http.host
+    encoded_host = host.encode()
+    target = http.path
+    raw_target = headers.get(":path") if http.header_map.headers else None
+    unread = ""
+    if raw_target is None:
+        if "!" in target and http.protocol in _SANITIZING and "!" in target.partition("?")[0]:
+            unread = "`!` may stand for bytes that are not UTF-8"
+    elif raw_target != target.encode():
+        unread = "not UTF-8"
+    elif headers.get(":authority", encoded_host) != encoded_host:
+        unread = "host"
+    headers["host"] = encoded_host  # Envoy knows it as :authority only; clients sign it by this name
+    path, _, query = target.partition("?")
+    body = http.raw_body
+    lossy = raw_target is None
+    if not body and http.body:
+        body, lossy = http.body.encode(), True
     port = attributes.destination.address.socket_address.port_value if settings.port_networks else 0
     return Request(  # by position: naming fifteen fields costs three times as much
         http.id,
         http.method,
-        canonical_host(http.host),
+        canonical_host(host),
         path,
         query,
         headers,
-        frozenset(firsts) if firsts else _NOTHING,
+        repeated,
         body,
         _delivery(http, headers, body, context),
         network_of(binding, context, port, settings.port_networks),
-        http.scheme,
+        _scheme(headers, repeated, context, settings) if settings.tells_scheme else "",
         attributes.source.address.socket_address.address,
         context,
         EnvoyClaims(attributes.metadata_context) if settings.reads_envoy_claims else None,
         Parsed(),
         firsts,
+        unread,
+        lossy,
     )
 
 
@@ -83,6 +107,22 @@ def is_grpc(headers: Mapping[str, bytes]) -> bool:
         return False
     media_type = content_type.partition(b";")[0].strip().lower()
     return media_type == b"application/grpc" or media_type.startswith(b"application/grpc+")
+
+
+def _scheme(
+    headers: Mapping[str, bytes], repeated: frozenset[str], context: Mapping[str, str], settings: Settings
+) -> str:
+    """What the client spoke to Envoy: http, https, or empty where nobody whom we trust says it.
+
+    ``:scheme`` is whatever an HTTP/2 client, or the absolute target of an HTTP/1 one, claims. ``x-forwarded-proto`` is
+    Envoy's own only where its edge settings can be trusted, as for the client's address.
+    """
+    stated = context.get(SCHEME_KEY)
+    if stated is not None:
+        return _SCHEMES.get(stated.encode(), "")
+    if not settings.trust_external_address or "x-forwarded-proto" in repeated:
+        return ""
+    return _SCHEMES.get(headers.get("x-forwarded-proto", b""), "")
 
 
 def _delivery(

@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Deny, Subject, Upstream
+from extauthz.domain.header_value import is_header_value
 from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Reveal
@@ -109,7 +110,7 @@ def check_response(outcome: Upstream | Denial, request_id: str, metadata: Struct
         return pb.CheckResponse(
             status=pb.Status(code=_OK),
             ok_response=pb.OkHttpResponse(
-                headers=[_header(name, header_text(value)) for name, value in outcome.set_headers],
+                headers=[_header(name, _unchanged(value)) for name, value in outcome.set_headers],
                 headers_to_remove=outcome.remove_headers,
                 response_headers_to_add=[_header("X-Ca-Request-Id", request_id)],
             ),
@@ -139,7 +140,7 @@ def carry(headers: tuple[tuple[str, str], ...], misspelled: tuple[str, ...]) -> 
     carried = pb.CheckResponse.FromString(_carried_template(tuple([name for name, _ in headers])))
     changes = carried.ok_response
     for place, (_, value) in enumerate(headers):
-        changes.headers[place].header.value = header_text(value)
+        changes.headers[place].header.value = _unchanged(value)
     changes.headers_to_remove.extend(misspelled)
     return carried.SerializeToString()
 
@@ -172,8 +173,18 @@ def _answer(cause: Reason, fact: str, errors: ErrorSettings) -> Answer:
     return Answer(answer.code, answer.status, answer.message.replace("{fact}", fact))
 
 
+def _unchanged(value: str) -> str:
+    """A value for the upstream, as it is. Raises ValueError, and so denies, where a header cannot hold it."""
+    if not is_header_value(value):
+        raise ValueError("not a header value")
+    return value
+
+
 def header_text(text: str) -> str:
-    """Text that is legal and bounded as a header value: no control characters, at most MAX_MESSAGE_BYTES in UTF-8."""
+    """An error message as a header can hold it: control characters replaced, cut to MAX_MESSAGE_BYTES in UTF-8.
+
+    Nothing that tells an identity is repaired like this; see ``domain.header_value``.
+    """
     if not (text.isascii() and text.isprintable()):
         text = _ILLEGAL.sub("?", text.encode("utf-8", "replace").decode())
     if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:

@@ -1,13 +1,13 @@
 """What an API asks of its callers, and whether any caller could meet it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from extauthz.config.problems import KeyPath
 from extauthz.config.schema import ApiEntry
 from extauthz.config.sections.paths import method_fault, template_fault
-from extauthz.domain.api import AuthMethod, AuthPolicy
-from extauthz.domain.jwt import JwtPlugin
+from extauthz.domain.api import AppCodeMode, AuthMethod, AuthPolicy
+from extauthz.domain.jwt import JwtPlugin, TokenPlace
 
 NEVER_LISTED: Final = frozenset(
     {"accept", "content-md5", "content-type", "date", "x-ca-signature", "x-ca-signature-headers"}
@@ -21,6 +21,8 @@ def entry_faults(entry: ApiEntry) -> Iterator[tuple[KeyPath, str]]:
     fault = template_fault(entry.path) if entry.path is not None else ""
     if fault:
         yield ("path",), fault
+    elif entry.lenient_path_parameters and "{" not in (entry.path or ""):
+        yield ("lenient_path_parameters",), "has no effect: the `path` of this API has no `{name}`; leave it out"
     for position, method in enumerate(entry.methods):
         fault = method_fault(method)
         if fault:
@@ -39,6 +41,18 @@ def policy_faults(policy: AuthPolicy, entry: ApiEntry, jwt: JwtPlugin | None) ->
         )
     if AuthMethod.APP_CODE in policy.methods and entry.app_code == "off":
         yield "asks for appcode but `app_code` is off"
+
+
+def strip_faults(entry: ApiEntry, jwt: JwtPlugin | None, policies: Iterable[AuthPolicy]) -> Iterator[str]:
+    """What `strip_credentials` cannot take off: Envoy removes headers, and nothing else without changing the rest."""
+    methods = frozenset(method for policy in policies for method in policy.methods)
+    if AuthMethod.JWT in methods and jwt is not None and jwt.place is not TokenPlace.HEADER:
+        yield (
+            f"cannot take the token of plug-in `{jwt.id}` off a request: it stands in the {jwt.place.value}; "
+            "say `strip_credentials: false` here, or `parameter_location: header` in the plug-in"
+        )
+    if AuthMethod.APP_CODE in methods and entry.app_code is AppCodeMode.HEADER_QUERY:
+        yield "cannot take an AppCode off the query; say `strip_credentials: false` here, or `app_code: header`"
 
 
 def never_signed(names: list[str]) -> Iterator[tuple[int, str]]:

@@ -9,6 +9,7 @@ from extauthz.config.schema import AppEntry, KeyEntry
 from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 from extauthz.config.sections.credentials import SHORT, code_fault, credential_fault
 from extauthz.domain.app import App, KeyPair, hash_app_code
+from extauthz.domain.header_value import is_header_value
 
 
 @dataclass(slots=True)
@@ -29,6 +30,9 @@ class Apps:
         """Add an app; what is wrong with its section is reported, and what is weak is warned of."""
         app = App(entry.id, entry.owner, entry.disabled)
         self.apps[app.id] = app
+        if not is_header_value(app.owner):
+            cure = "leave out control characters and outer blanks, and keep it below 4 KiB"
+            report(("owner",), f"cannot be told in a header: {cure}")
         for position, key in enumerate(entry.keys):
             self._add_key(app, key, ("keys", position), report, warn)
         for position, written in enumerate(entry.app_codes):

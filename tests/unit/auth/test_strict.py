@@ -197,3 +197,16 @@ def test_warn_lets_pass_and_says_what_strict_would_refuse():
 )
 def test_an_orderly_client_passes_strict_mode(method, target, headers, body):
     assert why(signed(method, target, headers, body)) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "body"),
+    [("GET", "/v1/orders?msg=hello!", {}, b""), ("GET", "/v1/orders", {"X-Ca-City": "hello!"}, b""),
+     ("POST", "/v1/orders", {"Content-Type": "text/plain"}, b"hello!"), ("GET", "/v1/orders", {"Accept": "a!"}, b"")],
+)  # fmt: skip
+def test_a_mark_that_envoy_may_have_written_for_any_byte_is_refused(method, target, headers, body):
+    sent = signed(method, target, headers, body)
+    assert isinstance(digest.authenticate(sent, API, KNOWN, NOW_MS), Proof)
+    refusal = digest.authenticate(sent._replace(lossy=True), API, KNOWN, NOW_MS)
+    assert (refusal.reason, refusal.fact) == (reason.STRICT_REFUSED, "`!` may stand for bytes that are not UTF-8")
+    assert isinstance(digest.authenticate(signed(target="/v1/orders?a=1", lossy=True), API, KNOWN, NOW_MS), Proof)

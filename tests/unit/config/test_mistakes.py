@@ -226,6 +226,50 @@ def test_whatever_is_written_is_a_configuration_or_a_list_of_mistakes(write, dat
     assert problems is None or problems
 
 
+IN_A_COOKIE = """\
+listen: [{address: "127.0.0.1:9191"}]
+groups: [{id: shop, domains: ["*"]}]
+plugins:
+  - {id: login, type: jwt, parameter_location: cookie, parameter: session, remote_keys: {jwks_uri: "https://a/k"}}
+apis:
+  - {id: me, group: shop, methods: [GET], path: /me, auth: {internet: jwt}, plugins: [login]}
+  - {id: report, group: shop, methods: [GET], path: /report, auth: {vpc: appcode}, app_code: header_query}
+"""
+
+
+def test_a_credential_that_cannot_be_stripped_is_a_mistake_where_stripping_is_asked_for(write):
+    load(write(IN_A_COOKIE))
+    places, text = mistakes(write(IN_A_COOKIE + "strip_credentials: true\n"))
+    assert places == [(6, "apis[0].strip_credentials"), (7, "apis[1].strip_credentials")]
+    assert "plug-in `login`" in text
+    assert "it stands in the cookie" in text
+    assert "`app_code: header`" in text
+    kept = IN_A_COOKIE.replace("[login]}", "[login], strip_credentials: false}").replace(
+        "_query}", "_query, strip_credentials: false}"
+    )
+    load(write(kept + "strip_credentials: true\n"))
+    query = IN_A_COOKIE.replace("location: cookie", "location: query").replace(
+        "[login]}", "[login], strip_credentials: true}"
+    )
+    assert mistakes(write(query))[0] == [(6, "apis[0].strip_credentials")]
+
+
+def test_leniency_about_path_parameters_without_any_is_a_mistake(write):
+    plain = GOOD.replace("auth: {internet: digest}", "auth: {internet: digest}, lenient_path_parameters: true")
+    places, text = mistakes(write(plain))
+    assert places == [(4, "apis[0].lenient_path_parameters")]
+    assert "no `{name}`" in text
+    one = load(write(plain.replace("/v1/orders", '"/v1/orders/{id}"'))).snapshot
+    assert one.apis["orders"].lenient_path_parameters
+    assert not one.apis["open"].lenient_path_parameters
+
+
+def test_an_owner_that_no_header_can_hold_is_a_mistake(write):
+    places, text = mistakes(write(GOOD.replace("- id: shop-app", '- id: shop-app\n    owner: "a\\nb"')))
+    assert places == [(8, "apps[0].owner")]
+    assert "control characters" in text
+
+
 # The commands.
 
 RUN = CliRunner().invoke

@@ -1,5 +1,7 @@
 """Routes: one API for a path, none for a path that two readers could take differently."""
 
+import posixpath
+import re
 from urllib.parse import unquote
 
 import pytest
@@ -7,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.domain.api import ApiGroup
-from extauthz.domain.route import RouteConflict, RouteTable, TemplateError, parse_template, path_fault
+from extauthz.domain.route import (
+    RouteConflict,
+    RouteTable,
+    TemplateError,
+    is_host,
+    lenient_path_fault,
+    parse_template,
+    path_fault,
+    spelled_as_template,
+)
 from tests.unit.building import NONE, api
 
 
@@ -34,7 +45,11 @@ def found(routes, path, host="api.example.com", method="GET"):
      ("/%2e%2e/x", "dot segment"), ("/.%2e", "dot segment"), ("/%2E", "dot segment"), ("/a%2Fb", "encoded delimiter"),
      ("/a%2fb", "encoded delimiter"), ("/a%5Cb", "encoded delimiter"), ("/a%3Fb", "encoded delimiter"),
      ("/a%00", "encoded delimiter"), ("/a%0d%0a", "encoded delimiter"), ("/a%7f", "encoded delimiter"),
-     ("/%252e%252e", "encoded delimiter"), ("/a;b", "reserved character"), ("/..;/admin", "reserved character"),
+     ("/%252e%252e", "encoded delimiter"), ("/%25%32%65", "encoded delimiter"),
+     ("/%252%65", "encoded delimiter"), ("/..%3B/", "encoded delimiter"), ("/%2e%2e%3Bx/", "encoded delimiter"),
+     ("/a%3bb", "encoded delimiter"), ("/%25%75%30%30%32%65", "encoded delimiter"), ("/%25u002e", "encoded delimiter"),
+     ("/a%C2%85", "encoded delimiter"), ("/..%20/a", "dot segment"), ("/%c0%ae", "not UTF-8"),
+     ("/a;b", "reserved character"), ("/..;/admin", "reserved character"),
      ("/a\\b", "reserved character"), ("/a#b", "reserved character"), ("/a%", "broken escape"),
      ("/a%2", "broken escape"), ("/a%zz", "broken escape"), ("/a b", "control character"),
      ("/a\tb", "control character"), ("/a\x00b", "control character"), ("/a\x7f", "control character"),
@@ -45,22 +60,80 @@ def test_a_path_that_two_readers_could_take_differently_is_refused(path, fault):
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/orders", "/v1/orders/", "/.well-known/x", "/a..b", "/...", "/v1/%E8%8C%B6",
-                                  "/a%20b", "/a+b", "/a:b@c,d=e!$&'()*", "/~x", "/v1/茶", "/%41"])  # fmt: skip
+                                  "/a%20b", "/a+b", "/a:b@c,d=e!$&'()*", "/~x", "/v1/茶", "/%41", "/100%25", "/%25off",
+                                  "/a%23b", "/%E8%8C%B6%20x"])  # fmt: skip
 def test_a_plain_path_is_not_refused(path):
     assert path_fault(path) == ""
 
 
-@given(st.text("/.%2eEfF5cC;\\\x00a?# ", max_size=12).map(lambda rest: "/" + rest))
-def test_no_path_without_fault_climbs_or_hides_a_delimiter(path):
-    """Decoded once or twice, by any reader, it has the segments that we matched."""
-    if path_fault(path) or "?" in path:
+PIECES = ["/", ".", "..", "%", "25", "2", "e", "E", "%2e", "%2F", "%5c", "%3B", ";", "x", "%25", "32", "65", "%63",
+          "\\", "%00", "%c0%ae", "%u002e",
+          "u00", "?", "%3F", "#", " ", "%20", "%C2%85", "茶", "a", "admin"]  # fmt: skip
+SPELLINGS = st.lists(st.sampled_from(PIECES), max_size=10).map(lambda pieces: "/" + "".join(pieces))
+
+
+def what_some_reader_sees(path):
+    """The segments of a path to readers that decode again, drop matrix parameters, or take a backslash for a slash."""
+    seen = {path}
+    for _ in range(4):
+        seen |= {unquote(one) for one in seen} | {one.replace("\\", "/") for one in seen}
+        seen |= {"/".join(segment.partition(";")[0] for segment in one.split("/")) for one in seen}
+        seen |= {one.partition("?")[0] for one in seen}
+        seen |= {re.sub("%u00([0-9a-fA-F]{2})", r"%\1", one) for one in seen}
+    return {tuple(posixpath.normpath(one).split("/")) for one in seen}
+
+
+@given(SPELLINGS)
+def test_a_path_without_fault_has_the_same_segments_for_every_reader_however_often_it_decodes(path):
+    if path_fault(path):
         return
-    once = unquote(path)
-    assert once.count("/") == path.count("/")
-    assert unquote(once) == once or "%25" in path
-    assert not {"..", "."} & set(once.split("/"))
-    assert "\\" not in once
-    assert "\x00" not in once
+    assert len(what_some_reader_sees(unquote(path))) == 1
+    assert posixpath.normpath(unquote(path)) == unquote(path).removesuffix("/") or path == "/"
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\\;]", unquote(path))
+
+
+@given(SPELLINGS)
+def test_a_lenient_path_has_as_many_segments_for_every_reader_and_climbs_for_none(path):
+    if lenient_path_fault(path):
+        return
+    count = len([segment for segment in path.split("/") if segment])
+    for segments in what_some_reader_sees(path):
+        assert len([segment for segment in segments if segment]) == count
+        assert not {".", ".."} & set(segments)
+
+
+def test_what_a_lenient_path_takes_beyond_others():
+    for path in "/v1/a;b", "/v1/a%3Bb", "/v1/a%3Fb", "/v1/a%2541", "/v1/100%25", "/v1/%E8%8C%B6;x":
+        assert lenient_path_fault(path) == ""
+    for path in ("/..;/a", "/;/a", "/a;/..", "/%2e%2e%3Bx", "/%252e%252e", "/%25252e", "/a%252fb", "/a%2Fb", "/a%255cb",
+                 "/a%2500", "/a%00", "/%3Fx", "/..%3Fx", "/a%25252525252541", "/a\\b", "/a#b", "/a%", "a", "/a%ff",
+                 "/a%25ff", "//a", "/a%250a"):  # fmt: skip
+        assert lenient_path_fault(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "plain"),
+    [("/public/%70ing", "/public/ping", False), ("/%70ublic/ping", "/public/ping", False),
+     ("/public/ping", "/public/ping", True), ("/v1/%7Ex", "/v1/~x", False), ("/a%3Ab", "/a:b", False),
+     ("/v1/%7Ex", "/v1/{id}", True), ("/v1/%41", "/v1/*", True), ("/%76%31/a", "/v1/*", False),
+     ("/%E8%8C%B6", "/茶", True), ("/v1/a;b", "/v1/{id}", True),
+     ("/v1;x/a", "/v1/{id}", False), ("/v1/a;b", "/v1/*", False), ("/v1/a/b%3Fc", "/v1/{id}/*", False),
+     ("/v1/a;b/b", "/v1/{id}/*", True), ("/v1/", "/v1/", True)],
+)  # fmt: skip
+def test_only_a_named_segment_may_be_spelled_as_the_client_likes(path, template, plain):
+    assert spelled_as_template(path, template) is plain
+
+
+@pytest.mark.parametrize(
+    "host", ["a,b", "user@a.example.com", "a b", "a/b", "a%2eb", "å", "a\x00", "[::1", "[::1]x", "a;b"]
+)
+def test_a_host_that_two_readers_could_take_differently_is_no_host(host):
+    assert not is_host(host)
+
+
+@pytest.mark.parametrize("host", ["", "a", "a-b.example.com", "a_b", "127.0.0.1", "[::1]", "[::ffff:1.2.3.4]"])
+def test_a_name_or_an_address_is_a_host(host):
+    assert is_host(host)
 
 
 def test_a_literal_beats_a_name_and_a_name_beats_the_rest():

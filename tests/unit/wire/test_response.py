@@ -7,15 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
+from extauthz.domain.app import App
 from extauthz.domain.decision import Allow, Deny, Extra, Subject
+from extauthz.domain.header_value import is_header_value
 from extauthz.domain.reason import ALLOWED, CATALOGUE, Answer
 from extauthz.domain.request import Network
-from extauthz.domain.settings import ErrorSettings, Generation, Reveal, Settings
+from extauthz.domain.settings import ErrorSettings, Generation, IdentityFact, Reveal, Settings
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.response import MAX_MESSAGE_BYTES, Responder, check_response, header_text
-from tests.unit.building import snapshot
-from tests.unit.wire.checking import error_header
+from extauthz.wire.servicer import Servicer
+from tests.unit.building import APP_CODE, CODE, NOW_MS, api, snapshot
+from tests.unit.wire.checking import Notes, check_request, error_header
+from tests.unit.wire.checking import answer as answer_of
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 REASONS = st.sampled_from(list(CATALOGUE.values()))
@@ -68,17 +73,29 @@ def test_header_text_is_idempotent(text):
 
 
 @given(st.lists(st.tuples(st.sampled_from(["x-a", "x-b"]), FACTS), max_size=3))
-def test_what_goes_upstream_is_legal_too(headers):
-    response = answer(Allow(ALLOWED, Subject(), Extra(tuple(headers), ("x_c",))))
+def test_what_goes_upstream_goes_as_it_is_or_not_at_all(headers):
+    allow = Allow(ALLOWED, Subject(), Extra(tuple(headers), ("x_c",)))
+    if not all(is_header_value(value) for _, value in headers):
+        with pytest.raises(ValueError, match="not a header value"):
+            answer(allow)
+        return
+    response = answer(allow)
     assert response.status.code == 0
-    names = [one.header.key for one in response.ok_response.headers]
-    assert names[len(names) - len(headers) :] == [name for name, _ in headers]
+    told = [(one.header.key, one.header.value) for one in response.ok_response.headers]
+    assert told[len(told) - len(headers) :] == headers
     assert list(response.ok_response.headers_to_remove)[-1] == "x_c"
-    assert all(not CONTROL.search(one.header.value) for one in response.ok_response.headers)
     for option in [*response.ok_response.headers, *response.ok_response.response_headers_to_add]:
         assert option.HasField("append")
         assert not option.append.value
         assert option.append_action == 2
+
+
+def test_an_owner_that_no_header_can_hold_denies_and_is_not_repaired():
+    settings = Settings(identity_headers=(("x-owner", IdentityFact.OWNER),))
+    known = snapshot(api(APP_CODE), app=App("demo-app", "own\ner"), settings=settings)
+    sent = check_request(path="/v1/orders", headers={"authorization": f"APPCODE {CODE}"})
+    response = answer_of(sent, Servicer(known, MemoryReplayStore(10), Notes(), lambda: NOW_MS))
+    assert (response.status.code, response.denied_response.status.code) == (7, 503)
 
 
 @pytest.mark.parametrize("something", [None, "allow", Subject(), True, ()])
