@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from extauthz.auth.lookalike import MISSPELLED, plain_name
 from extauthz.auth.parameters import TOO_MANY, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AppCodeMode, AuthMethod
@@ -18,11 +19,17 @@ _MAX_LENGTH: Final = 128
 def is_presented(request: Request, api: Api) -> bool:
     """Whether an AppCode stands in the header, or in the query where the API allows that.
 
-    Only where no signature is sent: a signature is the stronger proof and is never bypassed by a code beside it.
+    Where the API takes signatures, only if none is sent: a signature is the stronger proof and is never bypassed by a
+    code beside it. Where it takes none, a signature hides no code: the vendor's Java SDK signs every call.
     """
-    if request.headers.get("x-ca-signature") or api.app_code is AppCodeMode.OFF:
+    if api.app_code is AppCodeMode.OFF or (request.headers.get("x-ca-signature") and _takes_signatures(request, api)):
         return False
     return header_code(request) is not None or _query_codes(request, api) != []
+
+
+def _takes_signatures(request: Request, api: Api) -> bool:
+    policy = api.auth.get(request.network)
+    return policy is None or AuthMethod.DIGEST in policy.methods
 
 
 def header_code(request: Request) -> bytes | None:
@@ -36,11 +43,16 @@ def _query_codes(request: Request, api: Api) -> list[bytes] | None:
     if api.app_code is not AppCodeMode.HEADER_QUERY:
         return []
     pairs = query_pairs(request)
-    return None if pairs is None else [value for key, value in pairs if key.lower() == _PARAMETER]
+    if not pairs:
+        return None if pairs is None else []
+    exact = [value for key, value in pairs if key.lower() == _PARAMETER]
+    if len(exact) < sum(plain_name(key) == _PARAMETER for key, _ in pairs):
+        exact.append(MISSPELLED)
+    return exact
 
 
 def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) -> Proof | Refusal:
-    """Find the app of the one AppCode that the request brings."""
+    """Find the app of the one AppCode that the request brings, in however many places."""
     if "authorization" in request.repeated:
         return Refusal(reason.HEADER_REPEATED, "Authorization")
     in_header = header_code(request)
@@ -49,9 +61,11 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         return Refusal(reason.REQUEST_INVALID, TOO_MANY, "in the query")
     if in_header is not None:
         codes.append(in_header)
-    if len(codes) != 1:
-        return Refusal(reason.CREDENTIAL_AMBIGUOUS, detail=f"{len(codes)} AppCodes")
-    app = snapshot.app_codes.get(hash_app_code(codes[0])) if len(codes[0]) <= _MAX_LENGTH else None
+    different = set(codes)  # clients send the same code in header and query
+    if len(different) != 1:
+        return Refusal(reason.CREDENTIAL_AMBIGUOUS, detail=f"{len(different)} AppCodes")
+    code = different.pop()
+    app = snapshot.app_codes.get(hash_app_code(code)) if len(code) <= _MAX_LENGTH else None
     if app is None:
         return Refusal(reason.APP_CODE_UNKNOWN)
     return Proof(

@@ -13,6 +13,7 @@ from jwt.exceptions import PyJWTError
 
 from extauthz.auth.jwt_claims import claim_headers, claims_refusal, header_text, valid_between
 from extauthz.auth.jwt_token import Token, find_tokens, parse_token
+from extauthz.auth.lookalike import MISSPELLED
 from extauthz.auth.parameters import MAX_COOKIES, TOO_MANY
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
@@ -55,6 +56,8 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         return _too_many(plugin)
     if not tokens:
         return Refusal(reason.JWT_MISSING)
+    if MISSPELLED in tokens:
+        return Refusal(reason.JWT_INVALID, "misspelled name", f"something reads as {plugin.parameter!r}")
     if len(tokens) > 1:
         return Refusal(reason.JWT_INVALID, "more than one token")
     token = tokens[0]

@@ -4,14 +4,18 @@ import base64
 import json
 import re
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
-from extauthz.auth.parameters import cookie_pairs, query_pairs
+from extauthz.auth.lookalike import MISSPELLED, plain_name
+from extauthz.auth.parameters import MAX_PARAMETERS, cookie_pairs, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
 from extauthz.domain.jwt import JwtPlugin, TokenPlace
-from extauthz.domain.request import Request
+from extauthz.domain.request import Pair, Request
 
-_OTHER_SCHEMES: Final = frozenset({b"appcode", b"basic", b"digest"})
+_SCHEMES_ALONE: Final = frozenset({b"appcode", b"basic", b"digest", b"negotiate"})
+_SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*[ \t]")
+_TOKEN_BEHIND_COMMA: Final = re.compile(rb",[ \t]*+[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.")
 # Only the alphabet of base64url: Python's decoder would take "+" and "/" too, and one token would have many spellings.
 _COMPACT: Final = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 
@@ -33,7 +37,8 @@ class _DuplicateMember(ValueError):
 def find_tokens(request: Request, plugin: JwtPlugin) -> list[bytes] | None:
     """What stands where the plug-in looks for its token: nothing, one token, or too many.
 
-    None when query or cookies have more parts than are read: any of them may be a token, so that is never "no token".
+    MISSPELLED is among them where something stands under a name that other readers take for the plug-in's. None when
+    query or cookies have more parts than are read: any of them may be a token, so that is never "no token".
 
     In a header the word ``Bearer`` may stand before the token (vendor doc 103228). Credentials of other schemes in
     ``Authorization`` are no tokens.
@@ -49,18 +54,57 @@ def find_tokens(request: Request, plugin: JwtPlugin) -> list[bytes] | None:
     wanted = plugin.parameter.encode()
     if plugin.place is TokenPlace.QUERY:
         pairs = query_pairs(request)
-        return None if pairs is None else [value for key, value in pairs if key == wanted and value]
+        if pairs is None or ";" not in request.query:
+            return None if pairs is None else _named(pairs, wanted)
+        hidden = _behind_semicolons(request.query.encode())
+        return None if hidden is None else _named(pairs, wanted) + _named(hidden, wanted)
     cookies = cookie_pairs(request)
-    return None if cookies is None else [value.strip(b'"') for name, value in cookies if name == wanted and value]
+    return None if cookies is None else [value.strip(b'"') for value in _named(cookies, wanted)]
+
+
+def _named(pairs: list[Pair], wanted: bytes) -> list[bytes]:
+    """Values under a name, and MISSPELLED for each under a look-alike of it."""
+    plain = plain_name(wanted)
+    found = []
+    for name, value in pairs:
+        if value and name == wanted:
+            found.append(value)
+        elif value and plain_name(name) == plain:
+            found.append(MISSPELLED)
+    return found
+
+
+def _behind_semicolons(query: bytes) -> list[Pair] | None:
+    """Parameters that only readers see who split at ``;`` too; None when there are more than are read."""
+    if query.count(b";") >= MAX_PARAMETERS:
+        return None
+    parts = [part.partition(b"=") for chunk in query.split(b"&") for part in chunk.split(b";")[1:]]
+    return [(unquote_to_bytes(name), value) for name, _, value in parts]
 
 
 def _header_token(value: bytes, plugin: JwtPlugin) -> list[bytes]:
     scheme, _, rest = value.partition(b" ")
     if scheme.lower() == b"bearer":
         value = rest.strip()
-    elif plugin.parameter == "authorization" and scheme.lower() in _OTHER_SCHEMES:
+    elif plugin.parameter == "authorization" and _is_other_scheme(value) and not _hides_token(value):
         return []
     return [value] if value else []
+
+
+def _is_other_scheme(value: bytes) -> bool:
+    """Whether a word and a blank stand before the credential (RFC 9110, section 11.4), as in ``ApiKey x``.
+
+    A bare token has no blank, and a JWT has dots, which no registered scheme has.
+    """
+    return value.lower() in _SCHEMES_ALONE or _SCHEME.match(value) is not None
+
+
+def _hides_token(value: bytes) -> bool:
+    """Whether a reader who searches could find a token behind the first credential.
+
+    Envoy joins repeated Authorization headers with a comma, so ``Basic x,Bearer y`` may be two headers.
+    """
+    return b"bearer" in value.lower() or _TOKEN_BEHIND_COMMA.search(value) is not None
 
 
 def parse_token(token: bytes) -> Token | Refusal:
