@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from extauthz.auth.lookalike import MISSPELLED, plain_name
+from extauthz.auth.lookalike import values_of
 from extauthz.auth.parameters import TOO_MANY, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AppCodeMode, AuthMethod
@@ -43,12 +43,7 @@ def _query_codes(request: Request, api: Api) -> list[bytes] | None:
     if api.app_code is not AppCodeMode.HEADER_QUERY:
         return []
     pairs = query_pairs(request)
-    if not pairs:
-        return None if pairs is None else []
-    exact = [value for key, value in pairs if key.lower() == _PARAMETER]
-    if len(exact) < sum(plain_name(key) == _PARAMETER for key, _ in pairs):
-        exact.append(MISSPELLED)
-    return exact
+    return None if pairs is None else values_of(pairs, _PARAMETER, any_case=True)
 
 
 def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) -> Proof | Refusal:

@@ -4,10 +4,9 @@ import base64
 import json
 import re
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote_to_bytes
 
-from extauthz.auth.lookalike import MISSPELLED, plain_name
-from extauthz.auth.parameters import MAX_PARAMETERS, cookie_pairs, query_pairs
+from extauthz.auth.lookalike import values_of
+from extauthz.auth.parameters import MAX_PARAMETERS, cookie_pairs, parse_pairs, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
 from extauthz.domain.jwt import JwtPlugin, TokenPlace
@@ -54,32 +53,19 @@ def find_tokens(request: Request, plugin: JwtPlugin) -> list[bytes] | None:
     wanted = plugin.parameter.encode()
     if plugin.place is TokenPlace.QUERY:
         pairs = query_pairs(request)
-        if pairs is None or ";" not in request.query:
-            return None if pairs is None else _named(pairs, wanted)
-        hidden = _behind_semicolons(request.query.encode())
-        return None if hidden is None else _named(pairs, wanted) + _named(hidden, wanted)
+        hidden = _behind_semicolons(request.query) if ";" in request.query else []
+        if pairs is None or hidden is None:
+            return None
+        return [value for value in values_of([*pairs, *hidden], wanted) if value]
     cookies = cookie_pairs(request)
-    return None if cookies is None else [value.strip(b'"') for value in _named(cookies, wanted)]
+    return None if cookies is None else [value.strip(b'"') for value in values_of(cookies, wanted) if value]
 
 
-def _named(pairs: list[Pair], wanted: bytes) -> list[bytes]:
-    """Values under a name, and MISSPELLED for each under a look-alike of it."""
-    plain = plain_name(wanted)
-    found = []
-    for name, value in pairs:
-        if value and name == wanted:
-            found.append(value)
-        elif value and plain_name(name) == plain:
-            found.append(MISSPELLED)
-    return found
-
-
-def _behind_semicolons(query: bytes) -> list[Pair] | None:
+def _behind_semicolons(query: str) -> list[Pair] | None:
     """Parameters that only readers see who split at ``;`` too; None when there are more than are read."""
-    if query.count(b";") >= MAX_PARAMETERS:
+    if query.count(";") >= MAX_PARAMETERS:
         return None
-    parts = [part.partition(b"=") for chunk in query.split(b"&") for part in chunk.split(b";")[1:]]
-    return [(unquote_to_bytes(name), value) for name, _, value in parts]
+    return parse_pairs("&".join([part for chunk in query.split("&") for part in chunk.split(";")[1:]]).encode())
 
 
 def _header_token(value: bytes, plugin: JwtPlugin) -> list[bytes]:

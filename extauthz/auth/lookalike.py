@@ -6,17 +6,40 @@ decode it once more. What it could take for our name is never passed over as "so
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from extauthz.domain.request import Pair
+
 MISSPELLED: Final = b"\0"
 """Stands, in a list of credentials, for what came under a look-alike of the name. No credential is equal to it."""
 _AS_PHP: Final = bytes.maketrans(b". ", b"__")
+_AS_PHP_WITH_BRACKET: Final = bytes.maketrans(b". [", b"___")
 _AROUND: Final = bytes(range(33)) + b"\"'`\x7f"
 _UNICODE_ESCAPE: Final = re.compile(rb"%u00([0-9A-Fa-f]{2})")
 _PERCENT: Final = ord(b"%")
 _CACHEABLE: Final = 64
+
+
+def values_of(pairs: Iterable[Pair], wanted: bytes, *, any_case: bool = False) -> list[bytes]:
+    """Values under a name, in lower case when ``any_case`` is right; MISSPELLED for each under a look-alike of it.
+
+    Empty values under look-alikes are nothing.
+    """
+    plain = plain_name(wanted)
+    names = b"\0".join([name for name, _ in pairs])
+    # Whatever a reader does to a name, but for decoding it, leaves ours standing in it.
+    if _PERCENT not in names and plain not in names.translate(_AS_PHP_WITH_BRACKET).lower():
+        return []
+    found = []
+    for name, value in pairs:
+        if name == wanted or (any_case and name.lower() == wanted):
+            found.append(value)
+        elif value and plain_name(name) == plain:
+            found.append(MISSPELLED)
+    return found
 
 
 def plain_name(name: bytes) -> bytes:

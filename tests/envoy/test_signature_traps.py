@@ -52,9 +52,10 @@ def test_two_authorization_headers_are_refused(gateway: Gateway):
 
 
 def test_a_code_in_the_header_and_another_in_the_query_is_refused(gateway: Gateway):
-    target = "/internal/report?appCode=demo-app-code-0001"
-    answer = gateway.call("GET", target, [("Authorization", "APPCODE demo-app-code-0001")], network="vpc")
+    target, code = "/internal/report?appCode=demo-app-code-0002", ("Authorization", "APPCODE demo-app-code-0001")
+    answer = gateway.call("GET", target, [code], network="vpc")
     assert (answer.status, gateway.reason(answer)) == (400, "credential_ambiguous")
+    assert gateway.call("GET", target.replace("0002", "0001"), [code], network="vpc").status == 200
     answer = gateway.call("GET", target + "&APPCODE=demo-app-code-0002", network="vpc")
     assert (answer.status, gateway.reason(answer)) == (400, "credential_ambiguous")
 
