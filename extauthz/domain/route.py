@@ -100,11 +100,12 @@ def _segments_fault(path: str, slashes: int) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def is_host(host: str) -> bool:
     """Whether a host in lower case, without its port, is a name or an address that means one thing to every reader.
 
     User information, commas of two Host headers and the like can only match ``*``, and may reach the upstream as an
-    identity header. An empty host is one: HTTP/1.0 knows none.
+    identity header. An empty host is one: HTTP/1.0 knows none. Remembered, so callers bound the length.
     """
     return _HOST(host) is not None
 

@@ -1,6 +1,7 @@
 """CheckRequest to domain Request: what Envoy sends, freed of Envoy (measured on Envoy 1.40)."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from extauthz.decide.network import network_of
@@ -14,6 +15,7 @@ SCHEME_KEY: Final = "extauthz.scheme"
 BODY_KEY: Final = "extauthz.body"
 """``extauthz.body: unbuffered`` in a route's context says that Envoy does not show us this route's bodies."""
 _NOTHING: Final = frozenset[str]()
+_CACHEABLE_HOST: Final = 128
 _SCHEMES: Final = {b"http": "http", b"https": "https"}
 _SANITIZING: Final = ("HTTP/2", "HTTP/3")
 """Protocols whose paths may hold any byte; Envoy answers 400 to such an HTTP/1 request itself."""
@@ -94,10 +96,18 @@ def read_headers(http: pb.AttributeContext.HttpRequest) -> tuple[dict[str, bytes
 
 def canonical_host(host: str) -> str:
     """Lower case, without port and trailing dot; an IPv6 address keeps its brackets."""
+    # Requests come to the same few hosts. Long ones stay out of the cache, which strangers can fill.
+    return _canonical_host_cached(host) if len(host) <= _CACHEABLE_HOST else _canonical_host(host)
+
+
+def _canonical_host(host: str) -> str:
     host = host.lower()
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0].rstrip(".")
+
+
+_canonical_host_cached = lru_cache(maxsize=1024)(_canonical_host)
 
 
 def is_grpc(headers: Mapping[str, bytes]) -> bool:

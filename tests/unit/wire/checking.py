@@ -26,19 +26,21 @@ class Notes:
 
 
 @cache
-def demo():
-    """The demo's snapshot and the private JWK that signs its tokens."""
+def demo(lenient=False):
+    """The demo's snapshot and the private JWK that signs its tokens. ``lenient`` about parameters in paths."""
     with TemporaryDirectory() as folder:
         private = make_keys(Path(folder))
         config = load_yaml(ROOT / "demo" / "extauthz.yaml")
         config["plugins"][0]["jwks"]["file"] = f"{folder}/jwt-public.jwks"
+        for entry in config["apis"]:
+            entry["lenient_path_parameters"] = lenient and "{" in entry["path"]
         file = Path(folder) / "extauthz.yaml"
         file.write_text(yaml.safe_dump(config))
         return load(file, lambda: NOW_MS).snapshot, private
 
 
-def servicer(observer=None, store=None, now_ms=lambda: NOW_MS):
-    return Servicer(demo()[0], store or MemoryReplayStore(10_000), observer or Notes(), now_ms)
+def servicer(observer=None, store=None, now_ms=lambda: NOW_MS, known=None):
+    return Servicer(known or demo()[0], store or MemoryReplayStore(10_000), observer or Notes(), now_ms)
 
 
 def check_request(method="GET", path="/public/ping", headers=(), body=b"", *, raw=True, network=None, **http):
