@@ -55,7 +55,10 @@ def test_a_code_in_the_header_and_another_in_the_query_is_refused(gateway: Gatew
     target, code = "/internal/report?appCode=demo-app-code-0002", ("Authorization", "APPCODE demo-app-code-0001")
     answer = gateway.call("GET", target, [code], network="vpc")
     assert (answer.status, gateway.reason(answer)) == (400, "credential_ambiguous")
-    assert gateway.call("GET", target.replace("0002", "0001"), [code], network="vpc").status == 200
+    answer = gateway.call("GET", target + "&APPCODE=demo-app-code-0001", network="vpc")
+    assert (answer.status, gateway.reason(answer)) == (400, "credential_ambiguous")
+    target = target.replace("0002", "0001")
+    assert gateway.call("GET", target, [code], network="vpc").status == 200
     answer = gateway.call("GET", target + "&APPCODE=demo-app-code-0002", network="vpc")
     assert (answer.status, gateway.reason(answer)) == (400, "credential_ambiguous")
 
