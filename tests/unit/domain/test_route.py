@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from extauthz.domain.api import ApiGroup
 from extauthz.domain.route import (
+    MAX_LENIENT_LENGTH,
     RouteConflict,
     RouteTable,
     TemplateError,
+    decoded_segments,
     is_host,
     lenient_path_fault,
     parse_template,
@@ -100,6 +102,18 @@ def test_a_lenient_path_has_as_many_segments_for_every_reader_and_climbs_for_non
     for segments in what_some_reader_sees(path):
         assert len([segment for segment in segments if segment]) == count
         assert not {".", ".."} & set(segments)
+
+
+@given(SPELLINGS)
+def test_segments_are_decoded_as_everybody_decodes_them(path):
+    if not path_fault(path):
+        assert decoded_segments(path) == unquote(path)[1:].split("/")
+
+
+def test_a_long_path_is_not_read_leniently():
+    longest = "/v1/;" + "x" * (MAX_LENIENT_LENGTH - 5)
+    assert lenient_path_fault(longest.replace("/;", "/a", 1)) == ""
+    assert lenient_path_fault("/v1/a;" + "x" * (MAX_LENIENT_LENGTH - 5)) == "too long"
 
 
 def test_what_a_lenient_path_takes_beyond_others():
