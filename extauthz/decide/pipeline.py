@@ -15,9 +15,10 @@ from extauthz.domain.api import Api, AuthMethod, AuthPolicy, DomainBinding
 from extauthz.domain.app import App
 from extauthz.domain.decision import Allow, Decision, Deny, Proof, Refusal, Subject
 from extauthz.domain.ip import IpControl
+from extauthz.domain.lenient_path import lenient_path_fault
 from extauthz.domain.reason import ALLOWED, ANONYMOUS, Reason
 from extauthz.domain.request import Network, Request, Stage
-from extauthz.domain.route import is_host, lenient_path_fault, path_fault, spelled_as_template
+from extauthz.domain.route import is_host, path_fault, spelled_as_template
 from extauthz.domain.snapshot import Snapshot
 
 API_KEY: Final = "extauthz.api"

@@ -15,23 +15,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from extauthz.domain.api import Api
 
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)+/?|/").fullmatch
-_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # What a reader that decodes once more would still decode; ``%uXXXX`` is an escape to some.
-_ESCAPE = re.compile(r"%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CUT = re.compile("[;?]")
+ESCAPE = re.compile(r"%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # "Here" and "one up", also to readers that drop blanks around a segment.
-_DOT_SEGMENT = re.compile(r"(?:\A|/) *\.\.? *(?=/|\Z)")
+DOT_SEGMENT = re.compile(r"(?:\A|/) *\.\.? *(?=/|\Z)")
 _AS_QUOTED_PRINTABLE: Final = bytes.maketrans(b"%", b"=")
-MAX_LENIENT_LENGTH: Final = 8192
-"""Characters of a path that is read leniently: it is decoded several times, before anyone has proved anything."""
-_MAX_DECODINGS: Final = 4
-"""Of a lenient path, the raw one included; nobody escapes an escape that often."""
 _HOST = re.compile(r"[a-z0-9._-]*|\[[0-9a-f:.]+\]").fullmatch
 _NAME = re.compile(r"\{[A-Za-z_][A-Za-z0-9_-]*\}")
 # Escapes of what may stand in a segment as it is (RFC 3986, section 3.3: unreserved characters, sub-delims, ``:@``).
@@ -52,7 +46,7 @@ def path_fault(path: str) -> str:
         return "empty segment"
     if "\\" in path or ";" in path or "#" in path:
         return "reserved character"
-    if _BROKEN_ESCAPE.search(path):
+    if BROKEN_ESCAPE.search(path):
         return "broken escape"
     if any(character <= " " or character == "\x7f" for character in path):
         return "control character"
@@ -60,58 +54,17 @@ def path_fault(path: str) -> str:
         decoded = _decoded(path)
     except UnicodeDecodeError:
         return "not UTF-8"  # %c0%ae is a dot to some readers
-    if decoded.count("/") != path.count("/") or _ESCAPE.search(decoded) or _CONTROL.search(decoded):
+    if decoded.count("/") != path.count("/") or ESCAPE.search(decoded) or CONTROL.search(decoded):
         return "encoded delimiter"
     if "\\" in decoded or ";" in decoded or "?" in decoded:
         return "encoded delimiter"
-    return "dot segment" if _DOT_SEGMENT.search(decoded) else ""
+    return "dot segment" if DOT_SEGMENT.search(decoded) else ""
 
 
 def _decoded(path: str) -> str:
     """Percent-decode a path without broken escapes and control characters. Raises UnicodeDecodeError."""
     # The decoder of quoted-printable is in C, and does the same once `%` is `=`: `unquote` takes 6 ms for a long path.
     return a2b_qp(path.encode().replace(b"=", b"=3D").translate(_AS_QUOTED_PRINTABLE)).decode()
-
-
-def lenient_path_fault(path: str) -> str:
-    """The same where an API has ``lenient_path_parameters``: a segment may hold ``;``, ``%3F`` and an escaped escape.
-
-    They may not make another path of it: whether a reader cuts a segment there or not, and however often it decodes,
-    the path has the same number of segments, none of them empty or of dots.
-    """
-    if not path.startswith("/"):
-        return "not absolute"
-    if len(path) > MAX_LENIENT_LENGTH:
-        return "too long"
-    if "#" in path:
-        return "reserved character"
-    if _BROKEN_ESCAPE.search(path):
-        return "broken escape"
-    if any(character <= " " or character == "\x7f" for character in path):
-        return "control character"
-    decoded = path
-    for _ in range(_MAX_DECODINGS):
-        fault = _segments_fault(decoded, path.count("/"))
-        if fault or not _ESCAPE.search(decoded):
-            return fault
-        try:
-            decoded = unquote_to_bytes(decoded).decode()
-        except UnicodeDecodeError:
-            return "not UTF-8"
-    return "encoded delimiter"
-
-
-def _segments_fault(path: str, slashes: int) -> str:
-    if path.count("/") != slashes or "\\" in path or _CONTROL.search(path):
-        return "encoded delimiter"
-    segments = path[1:].split("/")
-    for index, segment in enumerate(segments):
-        kept = _CUT.split(segment, maxsplit=1)[0]
-        if not kept and (segment or index < len(segments) - 1):
-            return "empty segment"
-        if _DOT_SEGMENT.search(kept):
-            return "dot segment"
-    return "dot segment" if _DOT_SEGMENT.search(path) else ""
 
 
 @lru_cache(maxsize=1024)

@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.domain.api import ApiGroup
+from extauthz.domain.lenient_path import MAX_LENIENT_LENGTH, lenient_path_fault
 from extauthz.domain.route import (
-    MAX_LENIENT_LENGTH,
     RouteConflict,
     RouteTable,
     TemplateError,
     decoded_segments,
     is_host,
-    lenient_path_fault,
     parse_template,
     path_fault,
     spelled_as_template,
