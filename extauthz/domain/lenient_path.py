@@ -17,7 +17,7 @@ _MAX_DECODINGS: Final = 4
 
 
 def lenient_path_fault(path: str) -> str:
-    """Why a raw path is refused even where a segment may hold ``;``, ``%3F`` and an escaped escape; empty when it is not.
+    """Why a raw path is refused even where ``;``, ``%3F`` and an escaped escape may stand; empty when it is not.
 
     These may not make another path of it: whether a reader cuts a segment there or not, and however often it decodes,
     the path has the same number of segments, none of them empty or of dots.
