@@ -265,7 +265,7 @@ def test_leniency_about_path_parameters_without_any_is_a_mistake(write):
 
 
 def test_an_owner_that_no_header_can_hold_is_a_mistake(write):
-    places, text = mistakes(write(GOOD.replace("- id: shop-app", '- id: shop-app\n    owner: "a\\nb"')))
+    places, text = mistakes(write(GOOD.replace("- id: shop-app", '- id: shop-app\n    owner: "a\\x1bb"')))
     assert places == [(8, "apps[0].owner")]
     assert "control characters" in text
 
