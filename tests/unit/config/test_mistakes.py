@@ -265,9 +265,10 @@ def test_leniency_about_path_parameters_without_any_is_a_mistake(write):
 
 
 def test_an_owner_that_no_header_can_hold_is_a_mistake(write):
-    places, text = mistakes(write(GOOD.replace("- id: shop-app", '- id: shop-app\n    owner: "a\\x1bb"')))
-    assert places == [(8, "apps[0].owner")]
-    assert "control characters" in text
+    for owner, said in ('" acme"', "white space"), ("x" * 4097, "4 KiB"), ('"a\\u0085b"', "U+0085"):
+        places, text = mistakes(write(GOOD.replace("- id: shop-app", f"- id: shop-app\n    owner: {owner}")))
+        assert places == [(8, "apps[0].owner")]
+        assert said in text
 
 
 # The commands.
