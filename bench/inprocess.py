@@ -39,7 +39,7 @@ def make_servicer(snapshot: Snapshot) -> Servicer:
     return Servicer(
         snapshot,
         MemoryReplayStore(_REPLAY_CAPACITY, share=1),
-        Observers(CheckMetrics(snapshot.apis), NullDecisionLog()),
+        Observers(CheckMetrics(snapshot.gateway.apis), NullDecisionLog()),
     )
 
 
@@ -133,7 +133,7 @@ def pyjwt_us(world: World) -> float:
 
 
 def _read(payload: bytes, snapshot: Snapshot) -> Request:
-    return read_request(pb.CheckRequest.FromString(payload), None, snapshot.settings)
+    return read_request(pb.CheckRequest.FromString(payload), None, snapshot.gateway.settings)
 
 
 def _repeated_us(call: Callable[[], object]) -> float:

@@ -13,8 +13,10 @@ from jwt.algorithms import RSAAlgorithm
 from extauthz.config import ServiceConfig, load
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy
 from extauthz.domain.app import App, Grant, KeyPair
+from extauthz.domain.directory import Changes
+from extauthz.domain.gateway import build_gateway
 from extauthz.domain.request import Network, Stage
-from extauthz.domain.snapshot import Snapshot, build_snapshot
+from extauthz.domain.snapshot import Snapshot
 
 HOST = "api.example.com"
 STAGE = "RELEASE"
@@ -96,23 +98,24 @@ def enlarge(config: ServiceConfig, apps: int, apis: int) -> ServiceConfig:
     small = config.snapshot
     if apps <= SMALL and apis <= SMALL:
         return config
-    group = next(iter(small.apis.values())).group
+    gateway = small.gateway
+    group = next(iter(gateway.apis.values())).group
+    fillers = [_filler_api(group, name, path) for name, path in _filler_paths(apis) if name not in gateway.apis]
+    more_apis = [*gateway.apis.values(), *fillers[: apis - SMALL]]
     more_apps = list(_filler_apps(apps - SMALL))
-    known = set(small.apis)
-    fillers = [_filler_api(group, name, path) for name, path in _filler_paths(apis) if name not in known]
-    snapshot = build_snapshot(
-        revision=small.revision,
-        built_at_ms=small.built_at_ms,
-        settings=small.settings,
-        apis=[*small.apis.values(), *fillers[: apis - SMALL]],
-        key_pairs=[
-            *small.keys.values(),
-            *(KeyPair(app, str(_FILLER_KEYS_FROM + SMALL + i), secrets.token_bytes(16))
-              for i, app in enumerate(more_apps)),
-        ],
-        app_codes=[*small.app_codes.items(), *((secrets.token_bytes(32), app) for app in more_apps)],
-        grants=[*small.grants.values(), *(Grant(app.id, "orders", Stage.RELEASE) for app in more_apps)],
-    )  # fmt: skip
+    changes = Changes(
+        apps=tuple((app.id, app) for app in more_apps),
+        key_pairs=tuple(
+            (key.encode(), KeyPair(app.id, key, secrets.token_bytes(16)))
+            for key, app in ((str(_FILLER_KEYS_FROM + SMALL + i), app) for i, app in enumerate(more_apps))
+        ),
+        app_codes=tuple((secrets.token_bytes(32), app.id) for app in more_apps),
+        grants=tuple(((app.id, "orders", Stage.RELEASE), Grant(app.id, "orders", Stage.RELEASE)) for app in more_apps),
+    )
+    snapshot = Snapshot(
+        build_gateway(gateway.revision, gateway.built_at_ms, gateway.settings, more_apis),
+        small.directory.apply(changes, small.directory.revision),
+    )
     return replace(config, snapshot=snapshot)
 
 

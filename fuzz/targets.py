@@ -17,11 +17,15 @@ from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy
 from extauthz.domain.decision import Allow, Decision, Proof
+from extauthz.domain.directory import EMPTY
+from extauthz.domain.gateway import build_gateway
 from extauthz.domain.jwk import KeySet, read_key
 from extauthz.domain.jwt import ClaimHeader, JwtPlugin
 from extauthz.domain.key_source import KeySource
 from extauthz.domain.request import Network, Request, Stage
 from extauthz.domain.route import decoded_segments, path_fault
+from extauthz.domain.settings import Settings
+from extauthz.domain.snapshot import Snapshot
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import Servicer
 from fuzz import oracle, text
@@ -111,6 +115,11 @@ def _token_api() -> Api:
     )  # fmt: skip
 
 
+@cache
+def _token_snapshot() -> Snapshot:
+    return Snapshot(build_gateway("r", 0, Settings(), [_token_api()]), EMPTY)
+
+
 def token(data: bytes) -> None:
     """Tokens of strangers are refused; whatever JSON a trusted issuer signs, what is accepted still lives."""
     ours = data[:1] == b"{"
@@ -121,7 +130,7 @@ def token(data: bytes) -> None:
     else:
         value = data
     request = text.request(b"GET / h")._replace(headers={"authorization": b"Bearer " + value})
-    outcome = jwt.authenticate(request, _token_api(), snapshot(), NOW_MS)
+    outcome = jwt.authenticate(request, _token_api(), _token_snapshot(), NOW_MS)
     if not isinstance(outcome, Proof):
         return
     assert ours, "a token opened that nobody of ours signed"
@@ -143,7 +152,7 @@ def path(data: bytes) -> None:
     normal = posixpath.normpath(joined)
     assert joined in (normal, normal + "/"), "another reader would take this path for another one"
     assert not any(character in "\\?\x7f" or character < " " for character in joined)
-    snapshot().routes.find("api.example.com", "GET", raw)
+    snapshot().gateway.routes.find("api.example.com", "GET", raw)
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {"check": check, "sign": sign, "token": token, "path": path}

@@ -60,7 +60,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if len(different) != 1:
         return Refusal(reason.CREDENTIAL_AMBIGUOUS, detail=f"{len(different)} AppCodes")
     code = different.pop()
-    app = snapshot.app_codes.get(hash_app_code(code)) if len(code) <= _MAX_LENGTH else None
+    app = snapshot.directory.app_of_code(hash_app_code(code)) if len(code) <= _MAX_LENGTH else None
     if app is None:
         return Refusal(reason.APP_CODE_UNKNOWN)
     return Proof(

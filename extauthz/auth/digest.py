@@ -18,7 +18,7 @@ from extauthz.auth.strict import strict_violation
 from extauthz.auth.string_to_sign import MAX_HEAD_BYTES, ONCE, PRIMARY, SignedName, StringToSign, signed_names
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod, Strictness
-from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, App, KeyPair, sign_with, start_signature
+from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, KeyPair, sign_with, start_signature
 from extauthz.domain.decision import OneTimeUse, Proof, Refusal
 from extauthz.domain.one_time import nonce_use
 from extauthz.domain.request import Delivery, Request
@@ -34,8 +34,8 @@ CREDENTIAL_HEADERS: Final = (
 )
 _ALGORITHMS: Final = {b"": HMAC_SHA256, b"hmacsha256": HMAC_SHA256, b"hmacsha1": HMAC_SHA1}
 _MAX_TIMESTAMP_DIGITS: Final = 15
-# Somebody nobody knows: an unknown AppKey is checked against this secret, so that it costs what a known one costs.
-_STRANGER: Final = KeyPair(App("", disabled=True), "", os.urandom(32))
+# Stand-in key, so that an unknown AppKey takes as long to check as a known one.
+_STRANGER: Final = KeyPair("", "", os.urandom(32))
 
 
 def is_presented(request: Request, api: Api) -> bool:
@@ -64,7 +64,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if names is None:
         return Refusal(reason.HEADER_INVALID, "X-Ca-Signature-Headers", "too long, no header names, or one name twice")
     refusal = _time_refusal(request, api, snapshot, names, now_ms)
-    refusal = refusal or _body_refusal(request, snapshot.settings.max_form_bytes)
+    refusal = refusal or _body_refusal(request, snapshot.gateway.settings.max_form_bytes)
     if refusal:
         return refusal
     string = StringToSign(request, names)
@@ -72,26 +72,27 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         return _size_refusal(string)
 
     app_key = headers.get("x-ca-key", b"").strip()
-    pair = snapshot.keys.get(app_key)
+    pair = snapshot.directory.key_pair(app_key)
+    app = None if pair is None else snapshot.directory.app(pair.app_id)
     reading = _matching_reading(pair or _STRANGER, algorithm, signature, string, api)
     if not reading and pair is not None and (previous := pair.previous_at(now_ms)) is not None:
         reading = _matching_reading(replace(pair, secret=previous), algorithm, signature, string, api)
     echo = "" if reading else string.echo()  # for an unknown key too: it must not take less time
-    if pair is None:
+    if app is None or pair is None:
         return Refusal(reason.APP_KEY_UNKNOWN)
     if not reading:
-        return Refusal(reason.SIGNATURE_MISMATCH, echo, f"app key of app {pair.app.id}")
+        return Refusal(reason.SIGNATURE_MISMATCH, echo, f"app key of app {app.id}")
 
     warning = strict_violation(request, names, string) if rules.strict is not Strictness.OFF else ""
     if rules.strict is Strictness.WARN and not warning and reading != PRIMARY:
         warning = f"signed as {reading}"
     if warning and rules.strict is Strictness.ON:
-        return Refusal(reason.STRICT_REFUSED, warning, f"app {pair.app.id}")
+        return Refusal(reason.STRICT_REFUSED, warning, f"app {app.id}")
     refusal = _content_md5_refusal(request)
     if refusal:
         return refusal
     uses = _uses(request, api, snapshot, pair, signature, names, now_ms)
-    return Proof(AuthMethod.DIGEST, pair.app, "", uses, reading, warning)
+    return Proof(AuthMethod.DIGEST, app, "", uses, reading, warning)
 
 
 def _matching_reading(pair: KeyPair, algorithm: str, signature: bytes, string: StringToSign, api: Api) -> str:
@@ -122,7 +123,7 @@ def _time_refusal(
         if not timestamp.isdigit() or len(timestamp) > _MAX_TIMESTAMP_DIGITS:
             return Refusal(reason.TIMESTAMP_INVALID)
         skew_ms = now_ms - int(timestamp)
-        if abs(skew_ms) > snapshot.horizon.window_ms(rules.window_ms, int(timestamp)):
+        if abs(skew_ms) > snapshot.gateway.horizon.window_ms(rules.window_ms, int(timestamp)):
             return Refusal(reason.TIMESTAMP_EXPIRED, detail=f"our clock is {skew_ms} ms ahead of the timestamp")
     elif rules.require_timestamp:
         return Refusal(reason.TIMESTAMP_REQUIRED)
@@ -182,10 +183,10 @@ def _uses(
     if not nonce:
         return ()
     timestamp = request.headers.get("x-ca-timestamp", b"").strip()
-    kept_ms = snapshot.horizon.kept_ms
+    kept_ms = snapshot.gateway.horizon.kept_ms
     if timestamp and any(name.lower == "x-ca-timestamp" for name in names):
         expires_ms = int(timestamp) + kept_ms
     else:
         # Nobody signed the time, so a replay could state any: keep the nonce as long as the longest timestamp lives.
         expires_ms = now_ms + 2 * kept_ms
-    return (nonce_use(request, pair.app_key.encode(), pair.app.id, api.id, nonce, signature, expires_ms),)
+    return (nonce_use(request, pair.app_key.encode(), pair.app_id, api.id, nonce, signature, expires_ms),)

@@ -68,13 +68,14 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         return Refusal(reason.JWT_KEYS_UNAVAILABLE, detail=f"plug-in {plugin.id!r} has no keys")
     token_hash = hashlib.sha256(token).digest()
     now_s = now_ms // 1000
-    verified = plugin.verified.recall(token_hash, key_set, now_s)
+    memory = snapshot.gateway.tokens[plugin.id]
+    verified = memory.recall(token_hash, key_set, now_s)
     if verified is None:
         outcome = _verify(token, plugin, key_set, now_s)
         if isinstance(outcome, Refusal):
             return outcome
         verified = outcome
-        plugin.verified.remember(token_hash, verified, now_s)
+        memory.remember(token_hash, verified, now_s)
     if not verified.jti:
         return verified.proof
     return _proof(request, plugin, verified, token, token.rpartition(b".")[0], now_ms)

@@ -32,8 +32,8 @@ def check_config(
         print_problems(file, ConfigError(problems))
         raise typer.Exit(1)
     snapshot = config.snapshot
-    apps = {pair.app.id for pair in snapshot.keys.values()} | {app.id for app in snapshot.app_codes.values()}
+    sizes = snapshot.directory.sizes()
     typer.echo(
-        f"{file}: sound. {len(snapshot.apis)} APIs, {len(apps)} apps with credentials, {len(snapshot.grants)} grants, "
+        f"{file}: sound. {len(snapshot.gateway.apis)} APIs, {sizes['apps']} apps, {sizes['grants']} grants, "
         f"revision {snapshot.revision}" + (" (secrets were not looked for)" if without_secrets else "")
     )

@@ -20,7 +20,7 @@ from extauthz.config.plugin_schema import IpControlEntry
 from extauthz.config.plugins import build_ip_control, build_jwt
 from extauthz.config.problems import ConfigError, KeyPath, Problem, Report
 from extauthz.config.records import check_records
-from extauthz.config.revision import revision_of
+from extauthz.config.revision import directory_revision, gateway_revision
 from extauthz.config.schema import ApiEntry, ConfigFile, GrantEntry
 from extauthz.config.secrets import SecretUnresolved, resolve
 from extauthz.config.sections.apis import entry_faults, never_signed, policy_faults, strip_faults
@@ -33,11 +33,13 @@ from extauthz.config.source import Source
 from extauthz.config.validate import Validated, combined, validate
 from extauthz.domain.api import Api, AuthMethod, AuthPolicy
 from extauthz.domain.app import Grant
+from extauthz.domain.directory import build_directory
+from extauthz.domain.gateway import build_gateway
 from extauthz.domain.ip import IpControl
 from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.route import RouteConflict, RouteTable
 from extauthz.domain.settings import Settings
-from extauthz.domain.snapshot import Snapshot, build_snapshot
+from extauthz.domain.snapshot import Snapshot
 
 _NAMED = 8
 """How many of the known names an error lists."""
@@ -156,8 +158,8 @@ class _Builder:
         warn_of_open_apis(((positions[api.id], api) for api in self._apis.values()), self._note)
 
     def snapshot(self) -> Snapshot:
-        return build_snapshot(
-            revision=revision_of(self._file, self._secrets()),
+        gateway = build_gateway(
+            revision=gateway_revision(self._file, self._gateway_secrets()),
             built_at_ms=self._now_ms,
             settings=Settings(
                 errors=error_settings(self._file.errors),
@@ -171,16 +173,24 @@ class _Builder:
                 ),
             ),
             apis=self._apis.values(),
+        )
+        directory = build_directory(
+            revision=directory_revision(self._file, self._directory_secrets()),
+            apps=self._apps.apps.values(),
             key_pairs=self._apps.keys.values(),
-            app_codes=self._apps.codes.items(),
+            app_codes=((code_hash, app.id) for code_hash, app in self._apps.codes.items()),
             grants=self._grants.values(),
         )
+        return Snapshot(gateway, directory)
 
-    def _secrets(self) -> Iterator[bytes]:
-        """Every secret and document that the file means, wherever it stands."""
+    def _directory_secrets(self) -> Iterator[bytes]:
+        """Every credential of an app, wherever it stands."""
         for pair in self._apps.keys.values():
             yield from (pair.app_key.encode(), pair.secret, pair.previous or b"")
         yield from self._apps.codes
+
+    def _gateway_secrets(self) -> Iterator[bytes]:
+        """Every other secret and document that the file means, wherever it stands."""
         for named in named_outside_apps(self._file):
             with suppress(SecretUnresolved):  # only where secrets are not looked for
                 yield resolve(named, self._base).encode()

@@ -20,7 +20,6 @@ from extauthz.domain.jwk import (
 from extauthz.domain.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
 from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace, token_type
 from extauthz.domain.key_source import MOST_KEYS, KeySource, RemoteKeys
-from extauthz.domain.token_memory import TokenMemory
 
 _OF_OUR_OWN_VERIFYING = frozenset({"algorithms", "token_types", "max_token_bytes", "remember"})
 Report = Callable[[KeyPath, str], None]
@@ -102,7 +101,7 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtP
         clock_skew_s=entry.clock_skew,
         max_lifetime_s=entry.max_lifetime,
         max_token_bytes=entry.max_token_bytes,
-        verified=TokenMemory(entry.remember),
+        remembered=entry.remember,
     )
 
 

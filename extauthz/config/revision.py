@@ -3,21 +3,32 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from extauthz.config.schema import ConfigFile
 
+DIRECTORY_KEYS: Final = frozenset({"apps", "grants"})
+"""The keys of the file that make the directory half of a snapshot; all others make the gateway half."""
 _ROUNDS: Final = 20_000
 """A revision, which everybody may see, must be no quick way to try guesses of a secret: some milliseconds for each."""
 
 
-def revision_of(file: ConfigFile, secrets: Iterable[bytes]) -> str:
-    """A short hash of everything, ``secrets`` too: replicas show equal revisions when all they hold is equal.
+def gateway_revision(file: ConfigFile, secrets: Iterable[bytes]) -> str:
+    """A short hash of everything but apps and grants: replicas show equal revisions when all they hold is equal.
 
-    ``secrets`` are the values of what the file names, in the order of the file, for a SecretStr dumps as asterisks.
+    ``secrets`` are the values of what these keys name, in the order of the file, for a SecretStr dumps as asterisks.
     """
-    plain = json.dumps(file.model_dump(mode="json"), sort_keys=True, default=str).encode()
+    return _hash_of(file.model_dump(mode="json", exclude=set(DIRECTORY_KEYS)), secrets)
+
+
+def directory_revision(file: ConfigFile, secrets: Iterable[bytes]) -> str:
+    """The same of apps and grants."""
+    return _hash_of(file.model_dump(mode="json", include=set(DIRECTORY_KEYS)), secrets)
+
+
+def _hash_of(dumped: dict[str, Any], secrets: Iterable[bytes]) -> str:
+    plain = json.dumps(dumped, sort_keys=True, default=str).encode()
     hashed = hashlib.sha256()
     for part in (plain, *secrets):
         hashed.update(len(part).to_bytes(8, "big") + part)
-    return hashlib.pbkdf2_hmac("sha256", hashed.digest(), b"extauthz revision", _ROUNDS).hex()[:12]
+    return hashlib.pbkdf2_hmac("sha256", hashed.digest(), b"extauthz revision", _ROUNDS).hex()[:8]

@@ -70,7 +70,7 @@ def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
         refusal = _app_address_refusal(request, api.ip_control, proof.app, snapshot)
         if refusal is not None:
             return _deny(refusal, about)
-    extra = extra_of(request, proof, snapshot.settings, now_ms)
+    extra = extra_of(request, proof, snapshot.gateway.settings, now_ms)
     if isinstance(extra, Refusal):
         return _deny(extra, about)
     return Allow(ALLOWED if methods else ANONYMOUS, about, extra, proof.uses, proof.reading, proof.warning)
@@ -91,7 +91,7 @@ def _find_api(request: Request, snapshot: Snapshot) -> Api | Refusal:
     if not is_host(request.host):
         return Refusal(reason.HOST_INVALID, request.host, "not a host name")
     fault = path_fault(request.path)
-    if fault and (not snapshot.routes.lenient or lenient_path_fault(request.path)):
+    if fault and (not snapshot.gateway.routes.lenient or lenient_path_fault(request.path)):
         return Refusal(reason.PATH_INVALID, fault, "the path has an ambiguous spelling")
     api = _matching_api(request, snapshot)
     if isinstance(api, Refusal):
@@ -106,14 +106,14 @@ def _find_api(request: Request, snapshot: Snapshot) -> Api | Refusal:
 def _matching_api(request: Request, snapshot: Snapshot) -> Api | Refusal:
     """The API that Envoy's route names, or that our own matcher finds. Where both speak they must agree."""
     named = request.context.get(API_KEY)
-    matched = snapshot.routes.find(request.host, request.method, request.path)
+    matched = snapshot.gateway.routes.find(request.host, request.method, request.path)
     if named is None:
         if matched is not None:
             return matched
-        if not snapshot.routes.knows_host(request.host):
+        if not snapshot.gateway.routes.knows_host(request.host):
             return Refusal(reason.HOST_INVALID, request.host)
         return Refusal(reason.API_NOT_FOUND, detail="no API has this method and path on this domain")
-    api = snapshot.apis.get(named)
+    api = snapshot.gateway.apis.get(named)
     if api is None:
         return Refusal(reason.API_NOT_FOUND, detail=f"Envoy's route names API {named!r}, which does not exist")
     if api.path is not None and matched is not api:
@@ -185,7 +185,7 @@ def _address_refusal(request: Request, api: Api, snapshot: Snapshot) -> Refusal 
 
 
 def _app_address_refusal(request: Request, control: IpControl, app: App | None, snapshot: Snapshot) -> Refusal | None:
-    address = client_address(request, snapshot.settings)
+    address = client_address(request, snapshot.gateway.settings)
     if control.admits(address, app.id if app else None):
         return None
     return Refusal(reason.IP_REFUSED, detail=f"address {address!r}, plug-in {control.id!r}")
@@ -264,7 +264,7 @@ def _combine(proofs: list[Proof]) -> Proof:
 def _grant_refusal(app: App, api: Api, stage: Stage, snapshot: Snapshot, now_ms: int) -> Refusal | None:
     if app.disabled:
         return Refusal(reason.APP_DISABLED, detail=f"app {app.id!r} is disabled")
-    grant = snapshot.grants.get((app.id, api.id, stage))
+    grant = snapshot.directory.grant(app.id, api.id, stage)
     if grant is None:
         return Refusal(reason.NOT_GRANTED, detail=f"app {app.id!r} has no grant for API {api.id!r} in stage {stage}")
     if not grant.is_live(now_ms):

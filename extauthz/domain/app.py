@@ -24,7 +24,7 @@ class App:
 class KeyPair:
     """An AppKey and its AppSecret. No secret ever appears in ``repr``."""
 
-    app: App
+    app_id: str
     app_key: str
     secret: bytes = field(repr=False)
     previous: bytes | None = field(default=None, repr=False)

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Final
 
 from extauthz.domain.key_source import KeySource
-from extauthz.domain.token_memory import TokenMemory
 
 SEVEN_DAYS_S: Final = 7 * 24 * 3600
 MAX_CLOCK_SKEW_S: Final = 600
@@ -52,7 +51,7 @@ ClaimValue = str | int | bool
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JwtPlugin:
-    """The settings of one JWT plug-in, its keys, and the tokens that it has verified."""
+    """The settings of one JWT plug-in, and its keys."""
 
     id: str
     key_source: KeySource
@@ -79,4 +78,5 @@ class JwtPlugin:
     clock_skew_s: int = 60
     max_lifetime_s: int = SEVEN_DAYS_S
     max_token_bytes: int = MAX_TOKEN_BYTES
-    verified: TokenMemory = field(default_factory=lambda: TokenMemory(REMEMBERED_TOKENS), repr=False)
+    remembered: int = REMEMBERED_TOKENS
+    """How many verified tokens are kept, see ``token_memory``; 0: every token is verified each time."""

@@ -2,12 +2,10 @@
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from extauthz.domain.decision import Proof
 from extauthz.domain.jwk import KeySet
-
-if TYPE_CHECKING:  # a proof names an app, an API holds a plug-in, a plug-in holds this memory: a circle at run time
-    from extauthz.domain.decision import Proof
 
 _SWEPT_AT_ONCE: Final = 8
 
@@ -25,13 +23,13 @@ class VerifiedToken:
     from_s: float
     until_s: float
     """Seconds since 1970."""
-    proof: "Proof"
+    proof: Proof
     jti: str = ""
     """Only where the plug-in lets each token pass once."""
 
 
 class TokenMemory:
-    """A bounded memory of verified tokens by their SHA-256. It belongs to one plug-in of one snapshot and dies with it.
+    """A bounded memory of verified tokens by their SHA-256. It belongs to one plug-in of one gateway half.
 
     Any thread may use it: it takes no lock, and each step is one atomic operation of a dict or a deque. Whatever two
     threads do at once, an entry is either whole or absent.

@@ -46,12 +46,11 @@ def _grants(config: ServiceConfig) -> dict[str, Any]:
 
 def _apps_with_other_credentials(before: ServiceConfig, after: ServiceConfig) -> frozenset[str]:
     """Apps whose secrets or codes have other values, which a file that names them elsewhere does not show."""
-    old, new = before.snapshot, after.snapshot
+    old, new = before.snapshot.directory, after.snapshot.directory
     changed = {
-        pair.app.id
-        for app_key, pair in new.keys.items()
-        if (known := old.keys.get(app_key)) is not None
+        pair.app_id
+        for app_key, pair in new.key_pairs()
+        if (known := old.key_pair(app_key)) is not None
         and (known.secret, known.previous) != (pair.secret, pair.previous)
     }
-    changed |= {new.app_codes[code].id for code in new.app_codes.keys() - old.app_codes.keys()}
-    return frozenset(changed)
+    return frozenset(changed | {app_id for code, app_id in new.app_codes() if old.app_of_code(code) is None})

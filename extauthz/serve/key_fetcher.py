@@ -163,7 +163,7 @@ class KeyFetcher:
         A plug-in whose provider settings did not change has its keys when this returns, so a reload never costs a 503.
         Any thread may call this, one at a time.
         """
-        plugins = {api.jwt.id: api.jwt for api in snapshot.apis.values() if api.jwt is not None}
+        plugins = {api.jwt.id: api.jwt for api in snapshot.gateway.apis.values() if api.jwt is not None}
         feeds: dict[_FeedKey, KeyFeed] = {}
         for plugin in plugins.values():
             remote = plugin.key_source.remote

@@ -219,11 +219,11 @@ class StateMetrics(Collector):
         )
         info.add_metric([snapshot.revision], 1)
         yield info
-        age_s = time.time() - snapshot.built_at_ms / 1000
+        age_s = time.time() - snapshot.gateway.built_at_ms / 1000
         yield Gauge("extauthz_snapshot_age_seconds", "Since the snapshot was built.", OverWorkers.HIGHEST, value=age_s)
         sizes = Gauge("extauthz_snapshot_entries", "What the snapshot holds.", OverWorkers.HIGHEST, labels=["kind"])
-        for kind, entries in (("apis", snapshot.apis), ("keys", snapshot.keys), ("grants", snapshot.grants)):
-            sizes.add_metric([kind], len(entries))
+        for kind, count in {"apis": len(snapshot.gateway.apis), **snapshot.directory.sizes()}.items():
+            sizes.add_metric([kind], count)
         yield sizes
         in_flight = self._in_flight()
         yield Gauge("extauthz_checks_in_flight", "Checks taken on and not answered.", OverWorkers.SUM, value=in_flight)

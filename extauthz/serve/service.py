@@ -63,9 +63,11 @@ class Service:
         self._connecting: asyncio.Task[None] | None = None
         self._decision_log = _open_decision_log(config)
         snapshot = config.snapshot
-        self._metrics = metrics = CheckMetrics(snapshot.apis)
+        self._metrics = metrics = CheckMetrics(snapshot.gateway.apis)
         if file.replay.refuse_signed_before_start:
-            snapshot = replace(snapshot, horizon=snapshot.horizon.starting_empty(now_ms()))
+            gateway = snapshot.gateway
+            horizon = gateway.horizon.starting_empty(now_ms())
+            snapshot = snapshot._replace(gateway=replace(gateway, horizon=horizon))
         self.servicer = Servicer(snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
         self._tracing = _open_tracing(config, self.servicer)
         self._certificates = [
@@ -130,10 +132,9 @@ class Service:
 
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""
-        self._keys.follow(config.snapshot)
-        self._metrics.follow(config.snapshot.apis)
-        self.servicer.adopt(config.snapshot)
-        self._decision_log.revision = config.snapshot.revision
+        self._metrics.follow(config.snapshot.gateway.apis)
+        self.servicer.adopt(config.snapshot, self._keys.follow)
+        self._decision_log.revision = self.servicer.current.snapshot.revision
 
     def readiness(self) -> dict[str, Any]:
         """Whether checks should come here, and which revision decides them."""

@@ -72,7 +72,7 @@ class Supervisor:
         """Raises ConfigError when the configuration cannot be served by so many workers."""
         check_workers(config, count)
         self._slots = [Slot(Place(index, count)) for index in range(count)]
-        self._numbers = MergedMetrics(config.snapshot.apis, self._refresh)
+        self._numbers = MergedMetrics(config.snapshot.gateway.apis, self._refresh)
         self._reloader = Reloader(config, self._read, self._reload_workers)
         self._wanted = config
         """What a worker gets that starts now."""
@@ -155,7 +155,7 @@ class Supervisor:
                 slot.worker.ask("reload", LOAD_TIMEOUT_S, text=config.text)
             except (WorkerSilent, WorkerRefused):
                 self._empty(slot, "unable to reload")
-        self._numbers.follow(config.snapshot.apis)
+        self._numbers.follow(config.snapshot.gateway.apis)
 
     def _restart_workers(self, config: ServiceConfig) -> None:
         """One after the other, so that all but one serve at any time. Raises ConfigError when the new one cannot."""
@@ -173,7 +173,7 @@ class Supervisor:
             if slot is not self._slots[-1]:
                 # Envoy needs as long to see that this one serves as it needs to see that one drains.
                 self._tend_for(config.file.drain.total_seconds(), lambda: self._stopping)
-        self._numbers.follow(config.snapshot.apis)
+        self._numbers.follow(config.snapshot.gateway.apis)
 
     def _drain(self, slot: Slot, worker: WorkerProcess) -> None:
         self._ask_to_stop(worker)

@@ -15,11 +15,11 @@ from google.protobuf.struct_pb2 import Struct, Value
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Deny, Subject, Upstream
+from extauthz.domain.gateway import Gateway
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Reveal
-from extauthz.domain.snapshot import Snapshot
 from extauthz.wire.generated import ext_authz_pb2 as pb
 
 MAX_MESSAGE_BYTES: Final = 4096
@@ -39,7 +39,7 @@ _CACHED_ANSWERS: Final = 8192
 
 
 class Responder:
-    """Builds the answers of one snapshot.
+    """Builds the answers of one gateway half; a change of the directory leaves them as they are.
 
     Answers repeat: for one app and API they differ only in the request id. So each is built once with a stand-in of
     the same length, and the id is put in its place. The stand-in is random, so no client can send it. What one request
@@ -47,9 +47,8 @@ class Responder:
     (protobuf encoding, "Last One Wins").
     """
 
-    def __init__(self, snapshot: Snapshot, stand_in: str) -> None:
-        self._settings = snapshot.settings
-        self._revision = snapshot.revision
+    def __init__(self, gateway: Gateway, stand_in: str) -> None:
+        self._settings = gateway.settings
         self._stand_in = stand_in
         self._stand_in_bytes = stand_in.encode()
         self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_allowed)
@@ -57,8 +56,10 @@ class Responder:
         self._carried = lru_cache(maxsize=_CACHED_ANSWERS)(carry)
         self._told = lru_cache(maxsize=len(reason.CATALOGUE))(lambda answer, grpc: tell(answer, stand_in, grpc))
 
-    def respond(self, decision: Allow | Deny, network: Network, request_id: str, grpc_caller: bool) -> bytes:
-        """The serialized CheckResponse."""
+    def respond(
+        self, decision: Allow | Deny, network: Network, request_id: str, grpc_caller: bool, revision: bytes
+    ) -> bytes:
+        """The serialized CheckResponse. ``revision`` comes from ``tell_revision``."""
         if isinstance(decision, Allow):
             headers, misspelled = decision.extra
             built = self._allowed(decision.label, decision.about, network, tuple([name for name, _ in headers]))
@@ -68,7 +69,7 @@ class Responder:
             built = self._denied(decision.reason, decision.about, network, grpc_caller)
             answer = _answer(decision.reason, decision.fact, self._settings.errors)
             built += tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
-        return built.replace(self._stand_in_bytes, request_id.encode())
+        return built.replace(self._stand_in_bytes, request_id.encode()) + revision
 
     def _build_allowed(self, label: str, about: Subject, network: Network, carried: tuple[str, ...]) -> bytes:
         changes = upstream_changes(about, network, self._stand_in, carried, self._settings)
@@ -91,9 +92,17 @@ class Responder:
             "stage": about.stage or "",
             "method": about.method,
             "app_id": about.app.id if about.app else "",
-            "revision": self._revision,
         }
-        return Struct(fields={name: Value(string_value=text) for name, text in facts.items()})
+        return _struct(facts)
+
+
+def tell_revision(revision: str) -> bytes:
+    """The revision that decides, as a message to be joined to an answer. Made once for each snapshot."""
+    return pb.CheckResponse(dynamic_metadata=_struct({"revision": revision})).SerializeToString()
+
+
+def _struct(facts: dict[str, str]) -> Struct:
+    return Struct(fields={name: Value(string_value=text) for name, text in facts.items()})
 
 
 class Denial(NamedTuple):

@@ -21,7 +21,7 @@ from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.request import is_grpc, read_request
-from extauthz.wire.response import Responder
+from extauthz.wire.response import Responder, tell_revision
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 CHECK_PATH: Final = f"/{SERVICE}/Check"
@@ -42,15 +42,20 @@ def wall_clock_ms() -> int:
 
 
 class Current(NamedTuple):
-    """A snapshot and the responder that belongs to it: swapped together, in one assignment."""
+    """A snapshot and what answers for it: swapped together, in one assignment."""
 
     snapshot: Snapshot
     responder: Responder
+    """Of the gateway half."""
+    revision: bytes
+    """What is joined to every answer, see ``tell_revision``."""
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> "Current":
-        """Prepare a snapshot for serving."""
-        return cls(snapshot, Responder(snapshot, _STAND_IN))
+    def of(cls, snapshot: Snapshot, before: "Current | None" = None) -> "Current":
+        """Prepare a snapshot for serving. Answers that were built ``before`` are kept while the gateway half stays."""
+        kept = before is not None and before.snapshot.gateway is snapshot.gateway
+        responder = before.responder if kept and before is not None else Responder(snapshot.gateway, _STAND_IN)
+        return cls(snapshot, responder, tell_revision(snapshot.revision))
 
 
 class Unrecorded(Exception):
@@ -84,9 +89,14 @@ class Servicer:
         self._observer = observer
         self._now_ms = now_ms
 
-    def adopt(self, snapshot: Snapshot) -> None:
-        """Decide by another snapshot from the next check on, and revive nothing that was used under this one."""
-        self.current = Current.of(snapshot.following(self.current.snapshot, self._now_ms()))
+    def adopt(self, snapshot: Snapshot, announce: Callable[[Snapshot], None] = lambda _: None) -> None:
+        """Decide by another snapshot from the next check on, and revive nothing that was used under this one.
+
+        ``announce`` is called first, with the snapshot as it will decide: what is equal in it is kept from this one.
+        """
+        adopted = snapshot.following(self.current.snapshot, self._now_ms())
+        announce(adopted)
+        self.current = Current.of(adopted, self.current)
 
     def check(self, payload: bytes, binding: Network | None = None) -> bytes | Awaitable[bytes]:
         """Decide about one serialized CheckRequest. ``binding`` is the network of the listener it came by.
@@ -121,7 +131,7 @@ class Servicer:
         if len(asked.http.header_map.headers) > MAX_HEADERS or len(asked.http.headers) > MAX_HEADERS:
             return Deny(reason.REQUEST_INVALID, Subject(), "too many headers")
         snapshot = check.current.snapshot
-        check.request = request = read_request(message, binding, snapshot.settings)
+        check.request = request = read_request(message, binding, snapshot.gateway.settings)
         now_ms = self._now_ms()
         decision = decide(request, snapshot, now_ms)
         if isinstance(decision, Allow) and decision.uses:
@@ -159,7 +169,7 @@ class Servicer:
         request = check.request
         network = Network.INTERNET if request is None else request.network
         grpc_caller = isinstance(decision, Deny) and request is not None and is_grpc(request.headers)
-        answer = check.current.responder.respond(decision, network, check.id, grpc_caller)
+        answer = check.current.responder.respond(decision, network, check.id, grpc_caller, check.current.revision)
         self._observer.decided(check.id, request, decision, time.perf_counter() - check.started)
         return answer
 
@@ -170,7 +180,7 @@ class Servicer:
         else:
             _log.error("check %s failed: %s", check.id, describe(error))
             deny = Deny(reason.INTERNAL_ERROR, Subject(), detail=type(error).__name__)
-        answer = check.current.responder.respond(deny, Network.INTERNET, check.id, False)
+        answer = check.current.responder.respond(deny, Network.INTERNET, check.id, False, check.current.revision)
         try:
             self._observer.decided(check.id, check.request, deny, time.perf_counter() - check.started)
         except Exception as second:

@@ -11,12 +11,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from demo.stack import Stack, free_ports
 from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Deny, Subject
+from extauthz.domain.directory import EMPTY
+from extauthz.domain.gateway import build_gateway
 from extauthz.domain.reason import CATALOGUE
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Generation, Reveal, Settings
-from extauthz.domain.snapshot import Snapshot, build_snapshot
+from extauthz.domain.snapshot import Snapshot
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from extauthz.wire.response import Responder
+from extauthz.wire.response import Responder, tell_revision
 from extauthz.wire.servicer import CHECK_PATH, SERVICE, Servicer
 from tests.gateway import Gateway, connection_manager, patient_bootstrap
 
@@ -114,7 +116,7 @@ def test_what_envoy_makes_of_an_answer(careless: tuple[Careless, Gateway], name:
 
 
 def snapshot(errors: ErrorSettings) -> Snapshot:
-    return build_snapshot("r", 0, Settings(errors), apis=[], key_pairs=[], app_codes=[], grants=[])
+    return Snapshot(build_gateway("r", 0, Settings(errors), []), EMPTY)
 
 
 @pytest.mark.parametrize("generation", Generation)
@@ -123,10 +125,12 @@ def snapshot(errors: ErrorSettings) -> Snapshot:
 def test_no_reason_to_refuse_builds_an_answer_that_envoy_could_take_for_an_allow(
     generation: Generation, reveal: Reveal, grpc_caller: bool
 ):
-    responder = Responder(snapshot(ErrorSettings(generation, reveal)), "0" * 36)
+    responder = Responder(snapshot(ErrorSettings(generation, reveal)).gateway, "0" * 36)
     for label, reason in CATALOGUE.items():
         for fact in ("", "x", "\r\n\0 \udcff 中" * 3000):
-            built = responder.respond(Deny(reason, Subject(), fact), Network.INTERNET, "1" * 36, grpc_caller)
+            built = responder.respond(
+                Deny(reason, Subject(), fact), Network.INTERNET, "1" * 36, grpc_caller, tell_revision("r1")
+            )
             answer = pb.CheckResponse.FromString(built)
             assert answer.status.code != 0, label
             assert answer.WhichOneof("http_response") == "denied_response", label

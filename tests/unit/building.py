@@ -8,9 +8,11 @@ from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy, DigestRules, Strictness
 from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, App, Grant, KeyPair, hash_app_code, sign_with
+from extauthz.domain.directory import build_directory
+from extauthz.domain.gateway import build_gateway
 from extauthz.domain.request import Delivery, Network, Request, Stage
 from extauthz.domain.settings import Settings
-from extauthz.domain.snapshot import Snapshot, build_snapshot
+from extauthz.domain.snapshot import Snapshot
 
 NOW_MS = 1_700_000_000_000
 NOW_S = NOW_MS // 1000
@@ -60,15 +62,14 @@ def snapshot(
 ) -> Snapshot:
     """A snapshot with one app; unless told otherwise it is granted every API in every stage."""
     everything = [Grant(app.id, one.id, stage) for one in apis for stage in one.stages]
-    return build_snapshot(
-        "test",
-        NOW_MS,
-        settings or Settings(),
-        apis,
-        [KeyPair(app, key, secret.encode()) for key, secret in ({KEY: SECRET} if keys is None else keys).items()],
-        [(hash_app_code(code.encode()), app) for code in codes],
+    directory = build_directory(
+        "directory",
+        [app],
+        [KeyPair(app.id, key, secret.encode()) for key, secret in ({KEY: SECRET} if keys is None else keys).items()],
+        [(hash_app_code(code.encode()), app.id) for code in codes],
         everything if grants is None else grants,
     )
+    return Snapshot(build_gateway("gateway", NOW_MS, settings or Settings(), apis), directory)
 
 
 def request(

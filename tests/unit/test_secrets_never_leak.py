@@ -29,7 +29,7 @@ class Both:
 
     def __init__(self):
         self.output = io.BytesIO()
-        self.metrics = CheckMetrics(demo()[0].apis)
+        self.metrics = CheckMetrics(demo()[0].gateway.apis)
         self._log = DecisionLog(Kept(self.output), 1000)
 
     def decided(self, *given):
@@ -153,9 +153,11 @@ def test_no_metric_label_is_chosen_by_a_client(played):
 def test_the_repr_of_a_snapshot_and_of_everything_in_it_shows_no_secret():
     snapshot = demo()[0]
     shown = repr(snapshot) + str(snapshot)
-    for part in (snapshot.keys, snapshot.app_codes, snapshot.apis, snapshot.grants, snapshot.settings):
+    directory = snapshot.directory
+    for part in (snapshot.gateway.apis, snapshot.gateway.settings, directory):
         shown += repr(part) + "".join(map(repr, part.values() if hasattr(part, "values") else ()))
-    for api in snapshot.apis.values():
+    shown += "".join(repr(directory.key_pair(f"demo-app-key-{number:04}".encode())) for number in range(1, 5))
+    for api in snapshot.gateway.apis.values():
         shown += repr(api.jwt)
     for number in range(1, 5):
         assert f"demo-app-secret-{number:04}" not in shown

@@ -41,7 +41,7 @@ class Apps:
     def _add_key(self, app: App, entry: KeyEntry, path: KeyPath, report: Report, warn: Report) -> None:
         taken = self.keys.get(entry.app_key)
         if taken is not None:
-            report((*path, "app_key"), f"AppKey `{entry.app_key}` already belongs to app `{taken.app.id}`")
+            report((*path, "app_key"), f"AppKey `{entry.app_key}` already belongs to app `{taken.app_id}`")
         place = (*path, "app_secret")
         secret = self._read(entry.app_secret, credential_fault, place, report, warn)
         if secret is None:
@@ -60,7 +60,7 @@ class Apps:
                 warn((*path, "previous", "until"), "has passed, so `app_secret` alone is accepted; take it out")
         if taken is None:
             old = None if previous is None else previous.encode()
-            self.keys[entry.app_key] = KeyPair(app, entry.app_key, secret.encode(), old, until_ms)
+            self.keys[entry.app_key] = KeyPair(app.id, entry.app_key, secret.encode(), old, until_ms)
 
     def _check_unique(self, app: App, entry: KeyEntry, secret: str, place: KeyPath, report: Report) -> None:
         if secret == entry.app_key:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import cache
 from typing import Any
 
 import jwt
@@ -9,15 +10,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy
+from extauthz.domain.directory import EMPTY
+from extauthz.domain.gateway import build_gateway
 from extauthz.domain.jwk import PUBLIC_KEY_ALGORITHMS, KeySet, read_key
 from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.key_source import KeySource
 from extauthz.domain.request import Delivery, Network, Request, Stage
 from extauthz.domain.settings import Settings
-from extauthz.domain.snapshot import build_snapshot
+from extauthz.domain.snapshot import Snapshot
 
 NOW_S = 1_800_000_000
-EMPTY_SNAPSHOT = build_snapshot("r1", 0, Settings(), (), (), (), ())
 
 
 def _jwk(made: dict[str, Any], kid: str, algorithm: str) -> dict[str, Any]:
@@ -64,6 +66,12 @@ def api(jwt_plugin: JwtPlugin) -> Api:
         auth={Network.INTERNET: policy},
         jwt=jwt_plugin,
     )
+
+
+@cache
+def serving(jwt_plugin: JwtPlugin) -> Snapshot:
+    """A snapshot with the API of a plug-in, the same one each time, as it remembers the plug-in's tokens."""
+    return Snapshot(build_gateway("r1", 0, Settings(), [api(jwt_plugin)]), EMPTY)
 
 
 def request(text: str, *, query: str = "", headers: dict[str, bytes] | None = None, **more: Any) -> Request:

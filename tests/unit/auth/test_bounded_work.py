@@ -105,7 +105,7 @@ def test_a_token_is_checked_with_a_few_keys_and_never_with_the_first_of_many(key
     public = read_key(one_api.public_half(one_api.RSA_KEY))
     plugin = one_api.plugin(KeySource.fixed(KeySet((public,) * keys)))
     token = one_api.token(kid=kid)
-    outcome = authenticate_token(one_api.request(token), one_api.api(plugin), one_api.EMPTY_SNAPSHOT,
+    outcome = authenticate_token(one_api.request(token), one_api.api(plugin), one_api.serving(plugin),
                                  one_api.NOW_S * 1000)  # fmt: skip
     expected = Refusal(reason.JWT_INVALID, "kid is needed", f"{keys} keys could have signed it")
     assert (outcome == expected) is refused

@@ -15,8 +15,7 @@ from extauthz.domain.decision import Proof, Refusal
 from extauthz.domain.jwk import KeySet, VerificationKey
 from extauthz.domain.jwt import MAX_CLOCK_SKEW_S, JwtPlugin
 from extauthz.domain.key_source import KeySource
-from extauthz.domain.token_memory import TokenMemory
-from tests.unit.auth.one_api import EC_KEY, EMPTY_SNAPSHOT, NOW_S, RSA_KEY, api, key_set, plugin, request, token
+from tests.unit.auth.one_api import EC_KEY, NOW_S, RSA_KEY, api, key_set, plugin, request, serving, token
 
 
 class CountingKeys(dict[str, Any]):
@@ -36,7 +35,7 @@ def counting_source() -> tuple[KeySource, CountingKeys]:
 
 
 def outcome(jwt_plugin: JwtPlugin, text: str, now_s: float = NOW_S) -> Proof | Refusal:
-    return authenticate(request(text), api(jwt_plugin), EMPTY_SNAPSHOT, int(now_s * 1000))
+    return authenticate(request(text), api(jwt_plugin), serving(jwt_plugin), int(now_s * 1000))
 
 
 def refused(jwt_plugin: JwtPlugin, text: str, now_s: float = NOW_S) -> Any:
@@ -55,7 +54,7 @@ def test_a_repeated_token_is_verified_once():
 
 def test_a_memory_of_none_verifies_each_time():
     source, keys = counting_source()
-    forgetful, text = plugin(source, verified=TokenMemory(0)), token()
+    forgetful, text = plugin(source, remembered=0), token()
     for _ in range(3):
         assert isinstance(outcome(forgetful, text), Proof)
     assert keys.taken == 3
@@ -66,7 +65,7 @@ def test_a_remembered_token_ends_when_it_ends():
     assert refused(remembering, text) is None
     assert refused(remembering, text, NOW_S + 159) is None, "within the clock skew"
     assert refused(remembering, text, NOW_S + 160) is reason.JWT_EXPIRED
-    assert len(remembering.verified) == 0
+    assert len(serving(remembering).gateway.tokens["p"]) == 0
 
 
 def test_a_clock_that_is_set_back_makes_a_remembered_token_come_from_the_future():

@@ -13,18 +13,15 @@ from extauthz.domain.decision import Proof, Refusal
 from extauthz.domain.jwk import KeySet, VerificationKey
 from extauthz.domain.jwt import MAX_CLOCK_SKEW_S, ClaimHeader, JwtPlugin
 from extauthz.domain.key_source import KeySource
-from extauthz.domain.snapshot import Snapshot
-from tests.unit.auth.one_api import EC_KEY, NOW_S, RSA_KEY, api, key_set, plugin, request, token
-from tests.unit.building import snapshot
+from tests.unit.auth.one_api import EC_KEY, NOW_S, RSA_KEY, api, key_set, plugin, request, serving, token
 
 DAY_S = 86_400
 INVALID = reason.JWT_INVALID
-KNOWN: Snapshot = snapshot()
 
 
 def verify(sent: Any, now_ms: int = NOW_S * 1000, **settings: Any) -> Proof | Refusal:
     chosen = plugin(**settings)
-    return jwt.authenticate(sent, api(chosen), KNOWN, now_ms)
+    return jwt.authenticate(sent, api(chosen), serving(chosen), now_ms)
 
 
 def outcome(claims: dict[str, Any] | None = None, now_ms: int = NOW_S * 1000, **settings: Any) -> Proof | Refusal:
@@ -68,14 +65,13 @@ def test_a_caller_is_told_which_claim_was_not_accepted(claims, settings, refusal
 
 def test_an_algorithm_that_the_plug_in_does_not_list_is_refused_before_any_key_is_tried():
     chosen = JwtPlugin("p", plugin().key_source, frozenset({"ES256"}))
-    refused = jwt.authenticate(request(token()), api(chosen), KNOWN, NOW_S * 1000)
+    refused = jwt.authenticate(request(token()), api(chosen), serving(chosen), NOW_S * 1000)
     assert refused == Refusal(INVALID, "algorithm not accepted")
 
 
 def test_a_token_without_an_end_is_refused():
-    chosen = api(plugin(envoy_payload="payload"))
     sent = request("", envoy_claims={"payload": {"sub": "alice"}}.get)
-    assert jwt.authenticate(sent, chosen, KNOWN, NOW_S * 1000) == Refusal(INVALID, "claim exp is missing")
+    assert verify(sent, envoy_payload="payload") == Refusal(INVALID, "claim exp is missing")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +118,7 @@ def test_an_operator_is_told_what_made_a_token_unreadable(text, refusal):
 def test_a_token_of_another_key_of_the_set_does_not_pass_under_a_known_kid():
     chosen = JwtPlugin("p", type(plugin().key_source).fixed(key_set(RSA_KEY, EC_KEY)), frozenset({"RS256", "ES256"}))
     forged = token(None, {**EC_KEY, "kid": "rsa-1"})
-    refused = jwt.authenticate(request(forged), api(chosen), KNOWN, NOW_S * 1000)
+    refused = jwt.authenticate(request(forged), api(chosen), serving(chosen), NOW_S * 1000)
     assert refused == Refusal(reason.JWT_KEY_UNKNOWN, "rsa-1")
 
 
@@ -217,7 +213,7 @@ class _Stumbling:
 def test_a_signature_that_the_library_stumbles_over_is_refused(error):
     stumbling = KeySource.fixed(KeySet((VerificationKey(None, {"RS256": _Stumbling(error)}),)))
     chosen = JwtPlugin("p", stumbling, frozenset({"RS256"}))
-    refused = jwt.authenticate(request(token()), api(chosen), KNOWN, NOW_S * 1000)
+    refused = jwt.authenticate(request(token()), api(chosen), serving(chosen), NOW_S * 1000)
     assert refused == Refusal(INVALID, "signature does not match")
 
 

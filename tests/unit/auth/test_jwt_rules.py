@@ -11,7 +11,7 @@ from extauthz.domain.jwk import KeySet
 from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace
 from extauthz.domain.key_source import KeySource
 from extauthz.domain.request import Request
-from tests.unit.auth.one_api import EC_KEY, EMPTY_SNAPSHOT, NOW_S, api, key_set, plugin, request, token
+from tests.unit.auth.one_api import EC_KEY, NOW_S, api, key_set, plugin, request, serving, token
 
 COOKIE = {"place": TokenPlace.COOKIE, "parameter": "session"}
 QUERY = {"place": TokenPlace.QUERY, "parameter": "token"}
@@ -19,7 +19,7 @@ QUERY = {"place": TokenPlace.QUERY, "parameter": "token"}
 
 def outcome(jwt_plugin: JwtPlugin, sent: Request) -> Proof | Refusal:
     assert is_presented(sent, api(jwt_plugin))
-    return authenticate(sent, api(jwt_plugin), EMPTY_SNAPSHOT, NOW_S * 1000)
+    return authenticate(sent, api(jwt_plugin), serving(jwt_plugin), NOW_S * 1000)
 
 
 def why(jwt_plugin: JwtPlugin, claims: dict[str, Any], **more: Any) -> Any:

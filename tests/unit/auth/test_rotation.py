@@ -6,8 +6,10 @@ from extauthz.auth import digest
 from extauthz.domain import reason
 from extauthz.domain.app import KeyPair
 from extauthz.domain.decision import Proof, Refusal
+from extauthz.domain.directory import build_directory
+from extauthz.domain.gateway import build_gateway
 from extauthz.domain.settings import Settings
-from extauthz.domain.snapshot import build_snapshot
+from extauthz.domain.snapshot import Snapshot
 from tests.unit.building import APP, KEY, NOW_MS, api, signed
 
 API = api()
@@ -15,8 +17,8 @@ UNTIL_MS = NOW_MS + 1000
 
 
 def known(previous=b"the-older-secret", until_ms=UNTIL_MS):
-    pair = KeyPair(APP, KEY, b"the-newer-secret", previous, until_ms)
-    return build_snapshot("test", NOW_MS, Settings(), [API], [pair], [], [])
+    pair = KeyPair(APP.id, KEY, b"the-newer-secret", previous, until_ms)
+    return Snapshot(build_gateway("test", NOW_MS, Settings(), [API]), build_directory("test", [APP], [pair], [], []))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,6 @@ def test_a_key_without_a_previous_secret_or_without_its_end_knows_one_secret():
 
 
 def test_neither_secret_is_in_the_repr_of_a_key():
-    assert "secret" not in repr(KeyPair(APP, KEY, b"the-newer-secret", b"the-older-secret", UNTIL_MS)).replace(
+    assert "secret" not in repr(KeyPair(APP.id, KEY, b"the-newer-secret", b"the-older-secret", UNTIL_MS)).replace(
         "demo-app-secret", ""
     )

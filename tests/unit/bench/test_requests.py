@@ -51,8 +51,8 @@ def test_different_numbers_make_different_tokens(world):
 
 def test_a_larger_world_knows_the_same_caller_and_as_much_more_as_asked_for(world, tmp_path):
     snapshot = world.snapshot(tmp_path, apps=1000, apis=500)
-    assert len(snapshot.keys) == 1000
-    assert len(snapshot.apis) == 500
+    assert snapshot.directory.sizes()["keys"] == 1000
+    assert len(snapshot.gateway.apis) == 500
     inprocess.answer_of(
         inprocess.make_servicer(snapshot), requests.check_request(world, requests.DIGEST_GET), requests.DIGEST_GET
     )

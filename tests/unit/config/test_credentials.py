@@ -72,13 +72,13 @@ def test_a_credential_that_no_caller_would_send_is_a_mistake_wherever_it_comes_f
 @pytest.mark.parametrize("value", [GOOD_SECRET, "demo-app-secret-0001", "appSecret", "a9/+Zq==xPp2",
                                    "code-8374659283746592", "correct horse battery", "x'y\"z-73a9b1c"])  # fmt: skip
 def test_a_credential_that_callers_can_hold_is_taken(write, value):
-    assert snapshot(write, credentials("app_secret", value)).keys[b"shop-key-1"].secret == value.encode()
+    assert snapshot(write, credentials("app_secret", value)).directory.key_pair(b"shop-key-1").secret == value.encode()
 
 
 def test_a_line_feed_at_the_end_of_a_file_is_no_part_of_the_secret(write):
     write(f"{GOOD_SECRET}\r\n", "shop.txt")
-    keys = snapshot(write, credentials("app_secret", {"file": "shop.txt"})).keys
-    assert keys[b"shop-key-1"].secret == GOOD_SECRET.encode()
+    known = snapshot(write, credentials("app_secret", {"file": "shop.txt"})).directory
+    assert known.key_pair(b"shop-key-1").secret == GOOD_SECRET.encode()
 
 
 def test_an_app_code_that_cannot_stand_in_a_header_is_a_mistake(write):

@@ -19,7 +19,7 @@ EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 def test_an_example_loads(number: int, tmp_path: Path):
     file = tmp_path / "extauthz.yaml"
     file.write_text(EXAMPLES[number])
-    assert load(file).snapshot.apis
+    assert load(file).snapshot.gateway.apis
 
 
 def test_the_page_has_its_examples_and_names_every_setting_of_the_plug_in():

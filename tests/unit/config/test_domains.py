@@ -79,7 +79,7 @@ def test_a_domain_that_no_host_can_match_is_a_mistake_with_its_cure(write, domai
     ],
 )
 def test_a_domain_is_reached_by_the_host_that_its_author_had_in_mind(write, domain, host):
-    routes = snapshot(write, config(groups={"domains": [domain]})).routes
+    routes = snapshot(write, config(groups={"domains": [domain]})).gateway.routes
     assert routes.find(canonical_host(host), "GET", "/users").id == "user"
 
 
@@ -104,7 +104,7 @@ def test_a_domain_that_is_tied_in_one_group_is_not_free_in_another(write, free, 
 def test_a_domain_may_be_tied_alike_in_two_groups(write):
     tie = [{"name": "api.example.com", "network": "internet", "stage": "RELEASE"}]
     groups = [{"id": "web", "domains": tie}, {"id": "other", "domains": tie}]
-    assert snapshot(write, config(groups=groups)).apis
+    assert snapshot(write, config(groups=groups)).gateway.apis
 
 
 @pytest.mark.parametrize("tie", [{"network": "vpc"}, {"stage": "TEST"}])

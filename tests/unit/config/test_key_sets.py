@@ -69,7 +69,7 @@ def test_the_usable_keys_of_a_set_serve_and_the_others_are_noted(
     document = {"keys": keys, "more": None}
     published = read_published_keys(json.dumps(document).encode(), 64)
     config = loaded(document, tmp_path)
-    plugin = config.snapshot.apis["a"].jwt
+    plugin = config.snapshot.gateway.apis["a"].jwt
     assert plugin is not None
     assert plugin.key_source.current is not None
     for read in (published.keys, plugin.key_source.current):
@@ -93,7 +93,7 @@ def test_the_usable_keys_of_a_set_serve_and_the_others_are_noted(
     ids=["a byte order mark", "blank lines behind it", "a bare list", "one key alone", "one key with a null beside it"],
 )
 def test_a_set_in_another_wrapping_is_the_same_set(document: Any, tmp_path: Path):
-    plugin = loaded(document, tmp_path).snapshot.apis["a"].jwt
+    plugin = loaded(document, tmp_path).snapshot.gateway.apis["a"].jwt
     assert plugin is not None
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     for keys in (plugin.key_source.current, read_published_keys(body, 8).keys):

@@ -17,8 +17,9 @@ from tests.unit.config.writing import GOOD, mistakes
 
 def test_a_sound_file_loads(write):
     snapshot = load(write(GOOD), lambda: NOW_MS).snapshot
-    assert set(snapshot.apis) == {"orders", "open"}
-    assert (b"shop-key-0001" in snapshot.keys, len(snapshot.app_codes), len(snapshot.grants)) == (True, 1, 1)
+    assert set(snapshot.gateway.apis) == {"orders", "open"}
+    assert snapshot.directory.key_pair(b"shop-key-0001") is not None
+    assert snapshot.directory.sizes() == {"apps": 1, "keys": 1, "codes": 1, "grants": 1}
 
 
 BAD = """\
@@ -260,8 +261,8 @@ def test_leniency_about_path_parameters_without_any_is_a_mistake(write):
     assert places == [(4, "apis[0].lenient_path_parameters")]
     assert "no `{name}`" in text
     one = load(write(plain.replace("/v1/orders", '"/v1/orders/{id}"'))).snapshot
-    assert one.apis["orders"].lenient_path_parameters
-    assert not one.apis["open"].lenient_path_parameters
+    assert one.gateway.apis["orders"].lenient_path_parameters
+    assert not one.gateway.apis["open"].lenient_path_parameters
 
 
 def test_an_owner_that_no_header_can_hold_is_a_mistake(write):

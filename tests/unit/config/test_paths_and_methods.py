@@ -98,7 +98,7 @@ def test_a_path_that_no_request_can_match_is_a_mistake_with_its_cure(write, path
 )
 def test_a_path_that_requests_can_match_is_taken(write, path, request_path):
     assert not path_fault(request_path)
-    found_api = snapshot(write, config(apis={"path": path})).routes.find("api.example.com", "GET", request_path)
+    found_api = snapshot(write, config(apis={"path": path})).gateway.routes.find("api.example.com", "GET", request_path)
     assert found_api.id == "user"
 
 
@@ -159,11 +159,11 @@ def test_every_api_of_an_accepted_configuration_can_be_reached(write, apis, doma
         built = snapshot(write, config(groups={"domains": domains}, apis=entries, grants=[]))
     except ConfigError:
         return
-    for api in built.apis.values():
+    for api in built.gateway.apis.values():
         # Names that no literal of another API can be, and a rest that is longer than any other template.
         path = example_of(re.sub(r"\{.*?\}", "unused", api.path).replace("/*", "/unused" * 5))
         assert not path_fault(path)
         for domain in api.group.domains:
             host = canonical_host("unused" + domain[1:] if domain.startswith("*") else domain)
             assert host.isascii()
-            assert all(built.routes.find(host, method, path) is api for method in api.methods)
+            assert all(built.gateway.routes.find(host, method, path) is api for method in api.methods)

@@ -27,7 +27,7 @@ def loaded(tmp_path: Path, **sections: Any) -> dict[str, Api]:
     }  # fmt: skip
     file = tmp_path / "extauthz.yaml"
     file.write_text(yaml.safe_dump(config | sections))
-    return dict(load(file).snapshot.apis)
+    return dict(load(file).snapshot.gateway.apis)
 
 
 def mistakes(tmp_path: Path, **sections: Any) -> str:

@@ -18,7 +18,7 @@ def rotating(**previous: Any) -> dict[str, Any]:
 
 
 def test_the_previous_secret_and_its_end_are_read(write):
-    pair = snapshot(write, rotating(secret=OLD, until=LATER)).keys[b"shop-key-1"]
+    pair = snapshot(write, rotating(secret=OLD, until=LATER)).directory.key_pair(b"shop-key-1")
     assert (pair.secret, pair.previous_at(NOW_MS)) == (NEW.encode(), OLD.encode())
     assert pair.previous_at(pair.previous_until_ms) is None
 

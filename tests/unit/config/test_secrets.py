@@ -17,7 +17,7 @@ def test_secrets_come_by_value_environment_or_file(write, monkeypatch):
         "{file: secret.txt}", b"from-file"
     ):  # fmt: skip
         snapshot = load(write(GOOD.replace("shop-secret-0001", entry))).snapshot
-        assert snapshot.keys[b"shop-key-0001"].secret == value
+        assert snapshot.directory.key_pair(b"shop-key-0001").secret == value
 
 
 def test_a_secret_file_that_cannot_be_read_says_what_to_do(write, tmp_path):

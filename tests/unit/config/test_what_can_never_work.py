@@ -104,7 +104,7 @@ def test_an_empty_list_that_means_nobody_is_a_mistake(write, section, change, pl
 
 def test_on_and_off_without_quotes_mean_what_they_say(write):
     text = GOOD.replace("path: /v1/orders,", "path: /v1/orders, digest: {strict: on}, app_code: off,")
-    api = snapshot(write, text).apis["orders"]
+    api = snapshot(write, text).gateway.apis["orders"]
     assert (api.digest.strict, api.app_code) == ("on", "off")
 
 

@@ -38,5 +38,5 @@ def test_an_anonymous_caller_brings_no_claims_of_its_own():
     decision = decide(request(headers={"X-Sub": "admin"}), SNAPSHOT, NOW_MS)
     assert isinstance(decision, Allow)
     assert decision.extra == Extra()
-    changes = upstream_changes(decision.about, Network.INTERNET, "ID", (), SNAPSHOT.settings)
+    changes = upstream_changes(decision.about, Network.INTERNET, "ID", (), SNAPSHOT.gateway.settings)
     assert "x-sub" in changes.remove_headers

@@ -10,9 +10,11 @@ from extauthz.decide.replay import MAX_NAMED, NOT_NAMED, MemoryReplayStore, Outc
 from extauthz.domain import reason
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.decision import Deny, OneTimeKind, OneTimeUse
+from extauthz.domain.directory import build_directory
+from extauthz.domain.gateway import build_gateway
 from extauthz.domain.request import Stage
 from extauthz.domain.settings import Settings
-from extauthz.domain.snapshot import build_snapshot
+from extauthz.domain.snapshot import Snapshot
 from tests.unit.building import NOW_MS, api, signed, snapshot
 
 LIVES_MS = 900_000
@@ -33,10 +35,11 @@ def flood(store: MemoryReplayStore, holder: str, kind: OneTimeKind = OneTimeKind
 
 def test_one_flooding_app_ends_at_its_share_and_every_other_app_is_served():
     apps = {name: App(name) for name in ("flooder", "honest")}
-    pairs = [KeyPair(app, f"key-of-{name}", b"secret-0001") for name, app in apps.items()]
+    pairs = [KeyPair(app.id, f"key-of-{name}", b"secret-0001") for name, app in apps.items()]
     orders = api()
     grants = [Grant(name, orders.id, Stage.RELEASE) for name in apps]
-    known = build_snapshot("r", NOW_MS, Settings(), [orders], pairs, [], grants)
+    gateway = build_gateway("r", NOW_MS, Settings(), [orders])
+    known = Snapshot(gateway, build_directory("r", apps.values(), pairs, [], grants))
     store = MemoryReplayStore(100)
 
     def ask(app: str, nonce: str) -> str:

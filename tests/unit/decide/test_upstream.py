@@ -21,7 +21,7 @@ def changes(sent, one, settings=None):
     known = snapshot(one, settings=settings)
     allow = decide(sent, known, NOW_MS)
     carried = tuple(name for name, _ in allow.extra.headers)
-    settled = upstream_changes(allow.about, sent.network, "ID", carried, known.settings)
+    settled = upstream_changes(allow.about, sent.network, "ID", carried, known.gateway.settings)
     return Upstream(
         settled.set_headers + allow.extra.headers,
         settled.remove_headers + allow.extra.misspelled,

@@ -74,7 +74,7 @@ def test_every_manifest_is_listed_and_stands_in_one_namespace():
 
 def test_the_example_configuration_can_be_served_with_the_example_secret(config: ServiceConfig):
     assert networks_by_port(config) == {9191: "internet", 9192: "vpc"}
-    assert len(config.snapshot.keys) == 1
+    assert config.snapshot.directory.sizes()["keys"] == 1
 
 
 def test_everything_selects_the_pods_of_the_deployment():

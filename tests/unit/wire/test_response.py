@@ -16,7 +16,7 @@ from extauthz.domain.reason import ALLOWED, CATALOGUE, Answer
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Generation, IdentityFact, Reveal, Settings
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from extauthz.wire.response import MAX_MESSAGE_BYTES, Responder, check_response, header_text
+from extauthz.wire.response import MAX_MESSAGE_BYTES, Responder, check_response, header_text, tell_revision
 from extauthz.wire.servicer import Servicer
 from tests.unit.building import APP_CODE, CODE, NOW_MS, api, snapshot
 from tests.unit.wire.checking import Notes, check_request, error_header
@@ -33,9 +33,9 @@ ERRORS = st.builds(ErrorSettings, generation=st.sampled_from(Generation), reveal
 
 def answer(decision, errors=None, grpc_caller=False):
     """The CheckResponse to a decision, as it goes on the wire."""
-    responder = Responder(snapshot(settings=Settings(errors=errors or ErrorSettings())), STAND_IN)
+    responder = Responder(snapshot(settings=Settings(errors=errors or ErrorSettings())).gateway, STAND_IN)
     for _ in range(2):  # the second comes out of the cache
-        built = responder.respond(decision, Network.INTERNET, REQUEST_ID, grpc_caller)
+        built = responder.respond(decision, Network.INTERNET, REQUEST_ID, grpc_caller, tell_revision("r1"))
         assert STAND_IN.encode() not in built
     return pb.CheckResponse.FromString(built)
 
