@@ -6,8 +6,8 @@ import typer
 
 from extauthz.cli.reading import print_problems, read_config
 from extauthz.config import ConfigError
+from extauthz.config.place import check_workers
 from extauthz.serve.extras import missing_extras
-from extauthz.serve.place import check_workers
 
 
 def check_config(

@@ -7,8 +7,8 @@ import yaml
 
 from extauthz.cli.reading import ConfigOption, print_problems, read_config
 from extauthz.config import ConfigError
+from extauthz.config.place import check_workers
 from extauthz.serve.envoy_cluster import envoy_clusters
-from extauthz.serve.place import check_workers
 
 
 def envoy_cluster(

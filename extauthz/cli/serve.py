@@ -8,7 +8,7 @@ import uvloop
 
 from extauthz.cli.reading import ConfigOption, print_problems, read_config
 from extauthz.config import ConfigError
-from extauthz.serve.place import check_replicas
+from extauthz.config.place import check_replicas
 from extauthz.serve.process import Process
 from extauthz.serve.process_log import OURS, log_to_stderr
 from extauthz.serve.supervisor import StartFailed, Supervisor

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from extauthz.config.place import Place
 from extauthz.config.plugin_schema import JwtEntry
 from extauthz.config.schema import AnyOf, Auth, ConfigFile, Limits
 from extauthz.domain.api import AuthMethod
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact
-from extauthz.serve.place import Place
 
 _IDENTITY: Final = frozenset(IdentityFact) - {IdentityFact.REQUEST_ID}
 

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from extauthz.config.listeners import WILDCARDS
+from extauthz.config.place import Place
 from extauthz.config.schema import ConfigFile, Tls
-from extauthz.serve.place import Place
 from extauthz.wire.servicer import SERVICE
 
 _HTTP2: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

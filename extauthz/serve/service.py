@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CollectorRegistry
 
 from extauthz.config import ServiceConfig
+from extauthz.config.place import ALONE, Place
 from extauthz.config.schema import ConfigFile
 from extauthz.config.secrets import FromFile
 from extauthz.domain.decision import Decision
@@ -22,7 +23,6 @@ from extauthz.serve.key_metrics import KeyMetrics
 from extauthz.serve.listening import listening
 from extauthz.serve.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
-from extauthz.serve.place import ALONE, Place
 from extauthz.serve.replay_store import open_store
 from extauthz.serve.tls import CertificateMetrics, Certificates
 from extauthz.serve.transports import Health, Transport, choose_transport

@@ -12,10 +12,10 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from extauthz.config import ConfigError, Problem, ServiceConfig, load, named_files
+from extauthz.config.place import Place, check_workers
 from extauthz.serve.merged_metrics import MergedMetrics
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
 from extauthz.serve.operations import OperationsServer
-from extauthz.serve.place import Place, check_workers
 from extauthz.serve.reload import Reloader
 from extauthz.serve.service import GRACE_S, RECORDS_S
 from extauthz.serve.watch import WatchingThread

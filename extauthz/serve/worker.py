@@ -18,7 +18,7 @@ from typing import Any, Final
 import uvloop
 
 from extauthz.config import ConfigError, ServiceConfig, load
-from extauthz.serve.place import Place
+from extauthz.config.place import Place
 from extauthz.serve.process_log import log_to_stderr
 from extauthz.serve.service import Service
 from extauthz.serve.worker_numbers import NumbersSource

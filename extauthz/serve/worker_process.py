@@ -13,8 +13,8 @@ from threading import Lock
 from typing import Any, Final
 
 from extauthz.config import ServiceConfig
+from extauthz.config.place import Place
 from extauthz.serve.merged_metrics import MergedMetrics
-from extauthz.serve.place import Place
 from extauthz.serve.worker import receive, send
 from extauthz.serve.worker_numbers import NumbersSink
 

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from extauthz.config import load
+from extauthz.config.place import Place
 from extauthz.serve.merged_metrics import MergedMetrics
-from extauthz.serve.place import Place
 from extauthz.serve.worker_process import WorkerProcess, WorkerRefused, WorkerSilent
 from extauthz.wire.servicer import CHECK_PATH
 from tests.unit.serve.key_server import KeyServer
