@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 import h11
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
-from extauthz.serve.listening import listening
 from extauthz.serve.metrics_page import MetricsPage
+from extauthz.transport.listening import listening
 from extauthz.wire.servicer import describe
 
 MAX_HEAD_BYTES: Final = 8192

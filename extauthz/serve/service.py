@@ -17,15 +17,15 @@ from extauthz.domain.decision import Decision
 from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.request import Request
 from extauthz.serve.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
-from extauthz.serve.grpcio_transport import GrpcioTransport
 from extauthz.serve.key_fetcher import KeyFetcher
 from extauthz.serve.key_metrics import KeyMetrics
-from extauthz.serve.listening import listening
 from extauthz.serve.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.replay_store import open_store
-from extauthz.serve.tls import CertificateMetrics, Certificates
-from extauthz.serve.transports import Health, Transport, choose_transport
+from extauthz.transport.contract import Health, Transport, choose_transport
+from extauthz.transport.grpcio import GrpcioTransport
+from extauthz.transport.listening import listening
+from extauthz.transport.tls import CertificateMetrics, Certificates
 from extauthz.wire.servicer import Servicer, wall_clock_ms
 
 GRACE_S: Final = 5.0

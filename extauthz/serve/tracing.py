@@ -24,7 +24,7 @@ from extauthz.config.schema import Tracing as Section
 from extauthz.config.secrets import resolve
 from extauthz.domain.reason import CATALOGUE, Reason
 from extauthz.domain.request import Network
-from extauthz.serve.transports import Metadata
+from extauthz.transport.contract import Metadata
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import SERVICE, Servicer, describe
 

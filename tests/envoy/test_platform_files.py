@@ -31,7 +31,7 @@ from extauthz.serve.redis_client import RedisAddress
 from extauthz.serve.redis_store import RedisReplayStore
 from extauthz.serve.reload import ReloadStatus
 from extauthz.serve.replay_store import MemoryStoreMetrics, RedisStoreMetrics
-from extauthz.serve.tls import CertificateMetrics, Certificates
+from extauthz.transport.tls import CertificateMetrics, Certificates
 from tests.unit.deploy.promql import grouped, parse, selectors
 from tests.unit.doctor.seeds import cluster, ext_authz, good, host, manager
 from tests.unit.serve.test_tls import write_pair

@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from extauthz.config.schema import Tracing as Section
 from extauthz.domain import reason
 from extauthz.serve.tracing import Tracing, is_sampled
-from extauthz.serve.transports import Health, choose_transport
+from extauthz.transport.contract import Health, choose_transport
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
 from tests.unit.building import CODE
@@ -220,7 +220,7 @@ def without_the_extra(program, *arguments):
 
 
 def test_without_a_tracing_section_nothing_of_it_is_needed():
-    modules = "extauthz.serve.process, extauthz.serve.native_transport, extauthz.serve.grpcio_transport"
+    modules = "extauthz.serve.process, extauthz.transport.native, extauthz.transport.grpcio"
     ended = without_the_extra(f"import {modules}; print('extauthz.serve.tracing' in sys.modules)")
     assert (ended.stdout, ended.stderr) == ("False\n", "")
 

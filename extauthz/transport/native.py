@@ -19,9 +19,9 @@ from typing import Any, Final
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
-from extauthz.serve.listening import socket_mode
-from extauthz.serve.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
-from extauthz.serve.transports import HEALTH_PATH, Health, Metadata, TracedChecks, bound_address
+from extauthz.transport.contract import HEALTH_PATH, Health, Metadata, TracedChecks, bound_address
+from extauthz.transport.listening import socket_mode
+from extauthz.transport.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
 from extauthz.wire.servicer import CHECK_PATH, Servicer, describe
 
 QUIET_S: Final = 0.25

@@ -11,10 +11,10 @@ from google.protobuf.message import DecodeError
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
-from extauthz.serve.listening import socket_mode
-from extauthz.serve.stall import LOOK_S, SETTLE_S, StallWatch
-from extauthz.serve.tls import Certificates, may_ask
-from extauthz.serve.transports import HEALTH_PATH, Health, TracedChecks, bound_address
+from extauthz.transport.contract import HEALTH_PATH, Health, TracedChecks, bound_address
+from extauthz.transport.listening import socket_mode
+from extauthz.transport.stall import LOOK_S, SETTLE_S, StallWatch
+from extauthz.transport.tls import Certificates, may_ask
 from extauthz.wire.servicer import CHECK_PATH, Servicer
 
 _LARGEST: Final = 64 * 1024 * 1024

@@ -94,11 +94,11 @@ def bound_address(address: str, port: int) -> str:
 
 def choose_transport(wanted: str) -> MakeTransport:
     """The transport for a configuration's ``transport``. Raises ModuleNotFoundError where ``native`` is missing."""
-    from extauthz.serve.grpcio_transport import GrpcioTransport
+    from extauthz.transport.grpcio import GrpcioTransport
 
     if wanted == "grpcio":
         return GrpcioTransport
-    from extauthz.serve.native_transport import NativeTransport  # needs nothing of the extra until one is made
+    from extauthz.transport.native import NativeTransport  # needs nothing of the extra until one is made
 
     try:
         import pygrpc_native  # noqa: F401

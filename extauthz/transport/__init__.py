@@ -1,0 +1,1 @@
+"""How Envoy's questions reach the servicer: the contract, each transport, what they share."""
