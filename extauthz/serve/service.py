@@ -16,9 +16,9 @@ from extauthz.config.secrets import FromFile
 from extauthz.domain.decision import Decision
 from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.request import Request
+from extauthz.keys.fetcher import KeyFetcher
+from extauthz.keys.metrics import KeyMetrics
 from extauthz.serve.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
-from extauthz.serve.key_fetcher import KeyFetcher
-from extauthz.serve.key_metrics import KeyMetrics
 from extauthz.serve.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.replay_store import open_store

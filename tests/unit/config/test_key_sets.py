@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from extauthz.cli.main import app
 from extauthz.config import ConfigError, ServiceConfig, load
-from extauthz.serve.key_document import read_published_keys
-from extauthz.serve.key_http import FetchFailed, FetchResult
+from extauthz.keys.document import read_published_keys
+from extauthz.keys.http import FetchFailed, FetchResult
 from tests.unit.auth.one_api import RSA_KEY, public_half
 from tests.unit.auth.token_making import public_jwk
 from tests.unit.domain.test_jwk import k, small_rsa

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from extauthz.domain.key_source import RemoteKeys
-from extauthz.serve.key_document import discovery_url, lifetime_s, read_discovery, read_published_keys
-from extauthz.serve.key_http import FetchFailed, FetchResult
+from extauthz.keys.document import discovery_url, lifetime_s, read_discovery, read_published_keys
+from extauthz.keys.http import FetchFailed, FetchResult
 from tests.unit.auth.one_api import EC_KEY, RSA_KEY, public_half
 
 BOUNDS = RemoteKeys(jwks_uri="x", min_lifetime_s=60, max_lifetime_s=3600)

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from extauthz.domain.key_source import RemoteKeys
-from extauthz.serve.key_http import Fetched, FetchFailed, FetchResult, KeyClient
-from extauthz.serve.key_network import may_connect
+from extauthz.keys.http import Fetched, FetchFailed, FetchResult, KeyClient
+from extauthz.keys.network import may_connect
 from tests.unit.serve.key_server import KeyServer
 
 LOOPBACK = RemoteKeys(jwks_uri="x", allow_http=True, allow_private_addresses=True, timeout_s=2)

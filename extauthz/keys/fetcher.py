@@ -13,8 +13,8 @@ from extauthz.domain.jwk import KeySet
 from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.key_source import KeySource, RemoteKeys
 from extauthz.domain.snapshot import Snapshot
-from extauthz.serve.key_document import discovery_url, lifetime_s, read_discovery, read_published_keys
-from extauthz.serve.key_http import Fetched, FetchFailed, FetchResult, KeyClient
+from extauthz.keys.document import discovery_url, lifetime_s, read_discovery, read_published_keys
+from extauthz.keys.http import Fetched, FetchFailed, FetchResult, KeyClient
 
 _LOOK_EVERY_S: Final = 0.1
 """How often a task looks whether a check has asked for a refresh."""

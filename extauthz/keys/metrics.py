@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from extauthz.keys.fetcher import KeyFetcher
 from extauthz.serve.families import Gauge, OverWorkers
-from extauthz.serve.key_fetcher import KeyFetcher
 
 
 class KeyMetrics(Collector):

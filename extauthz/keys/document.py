@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from extauthz.domain.jwks import NotAKeySet, ReadKeySet, TooManyKeys, parse_document, read_key_set
 from extauthz.domain.key_source import RemoteKeys
-from extauthz.serve.key_http import FetchFailed, FetchResult
+from extauthz.keys.http import FetchFailed, FetchResult
 
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})")
 _NOT_STORED: Final = re.compile(r"(?:^|[,\s])(?:no-store|no-cache)(?:$|[,\s=])")

@@ -15,7 +15,7 @@ import httpcore
 import httpx
 
 from extauthz.domain.key_source import RemoteKeys
-from extauthz.serve.key_network import HandshakeFailed, JudgedNetwork, may_connect
+from extauthz.keys.network import HandshakeFailed, JudgedNetwork, may_connect
 
 _MAX_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

@@ -1,0 +1,1 @@
+"""Key sets of identity providers, fetched in the background."""
