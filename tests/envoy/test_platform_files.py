@@ -26,9 +26,9 @@ from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.doctor.tree import merged
 from extauthz.domain.decision import OneTimeKind, OneTimeUse
 from extauthz.domain.reason import NONCE_USED
+from extauthz.replay.redis_client import RedisAddress
+from extauthz.replay.redis_store import RedisReplayStore
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
-from extauthz.serve.redis_client import RedisAddress
-from extauthz.serve.redis_store import RedisReplayStore
 from extauthz.serve.reload import ReloadStatus
 from extauthz.serve.replay_store import MemoryStoreMetrics, RedisStoreMetrics
 from extauthz.transport.tls import CertificateMetrics, Certificates

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from extauthz.decide.replay import Outcome
-from extauthz.serve.redis_client import RedisAddress
-from extauthz.serve.redis_store import RedisReplayStore
+from extauthz.replay.redis_client import RedisAddress
+from extauthz.replay.redis_store import RedisReplayStore
 from tests.unit.serve.redis_groups import MASTER_NAME, Cluster, Watched
 from tests.unit.serve.redis_server import RedisServer
 from tests.unit.serve.running import base_config, eventually, free_ports, signed_headers, status_of

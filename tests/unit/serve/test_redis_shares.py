@@ -9,9 +9,9 @@ import pytest
 from extauthz.decide.replay import Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import OneTimeKind, OneTimeUse
-from extauthz.serve.redis_client import RedisAddress
-from extauthz.serve.redis_shares import SYNC_MS, Shares
-from extauthz.serve.redis_store import RedisReplayStore
+from extauthz.replay.redis_client import RedisAddress
+from extauthz.replay.redis_shares import SYNC_MS, Shares
+from extauthz.replay.redis_store import RedisReplayStore
 from tests.unit.building import NOW_MS
 from tests.unit.serve.redis_server import RedisServer
 from tests.unit.serve.running import eventually

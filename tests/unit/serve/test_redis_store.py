@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import OneTimeUse
-from extauthz.serve.redis_client import RedisAddress
-from extauthz.serve.redis_store import CLOCKS_MS, REST_S, RedisReplayStore
+from extauthz.replay.redis_client import RedisAddress
+from extauthz.replay.redis_store import CLOCKS_MS, REST_S, RedisReplayStore
 from tests.unit.serve.redis_server import RedisServer
 from tests.unit.serve.running import Running, base_config, eventually, free_ports, signed_headers, status_of
 

@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain.decision import OneTimeUse
-from extauthz.serve.redis_client import RedisAddress, make_client
-from extauthz.serve.redis_shares import Shares, ask
+from extauthz.replay.redis_client import RedisAddress, make_client
+from extauthz.replay.redis_shares import Shares, ask
 
 REST_S: Final = 0.2
 """After a failure checks are answered at once, instead of one time-out each. So often it is tried whether Redis is

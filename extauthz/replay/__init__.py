@@ -1,0 +1,1 @@
+"""One-time values: nonces and jtis that may pass once."""
