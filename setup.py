@@ -14,7 +14,7 @@ PATH_OF_A_CHECK = [
     *glob("extauthz/auth/*.py"),
     *glob("extauthz/decide/*.py"),
     *glob("extauthz/wire/*.py"),
-    "extauthz/serve/decision_line.py",
+    "extauthz/observe/decision_line.py",
     "extauthz/serve/metrics.py",
 ]
 

@@ -18,7 +18,7 @@ from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
-from extauthz.serve.decision_log import NullDecisionLog
+from extauthz.observe.decision_log import NullDecisionLog
 from extauthz.serve.metrics import CheckMetrics
 from extauthz.serve.service import Observers
 from extauthz.wire.generated import ext_authz_pb2 as pb

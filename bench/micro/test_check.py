@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench import inprocess, requests
 from bench.world import World
 from extauthz.domain.snapshot import Snapshot
-from extauthz.serve.decision_line import LineMaker, entry_of
+from extauthz.observe.decision_line import LineMaker, entry_of
 
 TOKENS = 500
 

@@ -6,7 +6,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from extauthz.keys.fetcher import KeyFetcher
-from extauthz.serve.families import Gauge, OverWorkers
+from extauthz.observe.families import Gauge, OverWorkers
 
 
 class KeyMetrics(Collector):

@@ -17,7 +17,7 @@ from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
-from extauthz.serve.families import Gauge, OverWorkers, StreamedFamily
+from extauthz.observe.families import Gauge, OverWorkers, StreamedFamily
 from extauthz.serve.reload import ReloadStatus
 
 BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)

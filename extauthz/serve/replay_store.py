@@ -12,10 +12,10 @@ from extauthz.config.schema import Redis
 from extauthz.config.secrets import resolve
 from extauthz.decide.replay import MemoryReplayStore, ReplayStore
 from extauthz.domain.decision import OneTimeKind
+from extauthz.observe.families import Gauge, OverWorkers
 from extauthz.replay.redis_client import RedisAddress
 from extauthz.replay.redis_shares import Shares
 from extauthz.replay.redis_store import RedisReplayStore
-from extauthz.serve.families import Gauge, OverWorkers
 
 _SHOWN_HOLDERS: Final = 5
 

@@ -18,8 +18,8 @@ from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.request import Request
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
-from extauthz.serve.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
-from extauthz.serve.log_output import LogOutput, LogStream, open_file
+from extauthz.observe.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
+from extauthz.observe.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.replay_store import open_store
 from extauthz.transport.contract import Health, Transport, choose_transport
@@ -35,7 +35,7 @@ RECORDS_S: Final = CLOSE_TIMEOUT_S + 1
 _log: Final = logging.getLogger("extauthz")
 
 if TYPE_CHECKING:
-    from extauthz.serve.tracing import Tracing
+    from extauthz.observe.tracing import Tracing
 
 
 class Observers:
@@ -154,7 +154,7 @@ def _open_tracing(config: ServiceConfig, servicer: Servicer) -> "Tracing | None"
     if config.file.tracing is None:
         return None
     try:
-        from extauthz.serve.tracing import Tracing  # an optional extra: imported where it is used
+        from extauthz.observe.tracing import Tracing  # an optional extra: imported where it is used
     except ModuleNotFoundError:
         raise ModuleNotFoundError("`tracing` needs `pip install extauthz[tracing]`") from None
     return Tracing(config.file.tracing, servicer, config.path.parent)

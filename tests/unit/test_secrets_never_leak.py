@@ -12,7 +12,7 @@ from extauthz.client import Credentials, SignedAuth
 from extauthz.decide.pipeline import decide
 from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
-from extauthz.serve.decision_log import DecisionLog
+from extauthz.observe.decision_log import DecisionLog
 from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
 from extauthz.serve.replay_store import MemoryStoreMetrics
 from extauthz.wire.generated import ext_authz_pb2 as pb

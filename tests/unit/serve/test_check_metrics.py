@@ -15,8 +15,8 @@ from extauthz.domain import reason
 from extauthz.domain.app import Grant
 from extauthz.domain.decision import Allow, Deny, Subject
 from extauthz.domain.request import Stage
-from extauthz.serve import families
-from extauthz.serve.families import AT_A_TIME, Unhurried
+from extauthz.observe import families
+from extauthz.observe.families import AT_A_TIME, Unhurried
 from extauthz.serve.merged_metrics import MergedMetrics, combination
 from extauthz.serve.metrics import OTHER, CheckMetrics, build_registry
 from extauthz.serve.service import Service

@@ -15,8 +15,8 @@ from extauthz.domain.api import Api
 from extauthz.domain.app import App
 from extauthz.domain.decision import Allow, Deny, Subject
 from extauthz.domain.request import Stage
-from extauthz.serve.decision_line import LINE_BYTES
-from extauthz.serve.decision_log import DecisionLog, DecisionLogMetrics
+from extauthz.observe.decision_line import LINE_BYTES
+from extauthz.observe.decision_log import DecisionLog, DecisionLogMetrics
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import Unrecorded
 from tests.unit.building import api, request
@@ -104,7 +104,7 @@ def test_a_full_disk_holds_lines_back_and_the_log_goes_on_afterwards():
 
 
 def test_a_process_that_ends_while_the_disk_is_full_counts_what_it_takes_with_it(monkeypatch):
-    monkeypatch.setattr("extauthz.serve.decision_log.CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("extauthz.observe.decision_log.CLOSE_TIMEOUT_S", 0.2)
     disk = Disk()
     disk.full = True
     log = DecisionLog(disk, 10)

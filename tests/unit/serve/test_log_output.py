@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from extauthz.serve.log_output import LogFile, LogStream, open_file
+from extauthz.observe.log_output import LogFile, LogStream, open_file
 
 LINE = b'{"n":1}\n'
 WRITER = """
 import sys
 from pathlib import Path
-from extauthz.serve.log_output import LogFile
+from extauthz.observe.log_output import LogFile
 name, path, max_bytes = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 output = LogFile(path, max_bytes or None, 1000)
 for number in range(300):

@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from extauthz.config.schema import Tracing as Section
 from extauthz.domain import reason
-from extauthz.serve.tracing import Tracing, is_sampled
+from extauthz.observe.tracing import Tracing, is_sampled
 from extauthz.transport.contract import Health, choose_transport
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
@@ -221,7 +221,7 @@ def without_the_extra(program, *arguments):
 
 def test_without_a_tracing_section_nothing_of_it_is_needed():
     modules = "extauthz.serve.process, extauthz.transport.native, extauthz.transport.grpcio"
-    ended = without_the_extra(f"import {modules}; print('extauthz.serve.tracing' in sys.modules)")
+    ended = without_the_extra(f"import {modules}; print('extauthz.observe.tracing' in sys.modules)")
     assert (ended.stdout, ended.stderr) == ("False\n", "")
 
 

@@ -17,7 +17,7 @@ from extauthz.auth.string_to_sign import MAX_LISTED_BYTES, StringToSign, signed_
 from extauthz.decide.pipeline import MAX_HOST_LENGTH, MAX_PATH_LENGTH, MAX_URL_LENGTH, decide
 from extauthz.domain import reason
 from extauthz.domain.decision import Deny, Subject
-from extauthz.serve.decision_line import LineMaker, entry_of
+from extauthz.observe.decision_line import LineMaker, entry_of
 from extauthz.wire.servicer import MAX_HEADERS
 from tests.unit.building import NONE, NOW_MS, api, request, snapshot
 from tests.unit.wire.checking import answer, check_request

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Final, Protocol
 
-from extauthz.serve.decision_line import LINE_BYTES
+from extauthz.observe.decision_line import LINE_BYTES
 
 _MODE: Final = 0o640
 _OPEN: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

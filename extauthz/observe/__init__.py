@@ -1,0 +1,1 @@
+"""What is told of a check: the decision log, metrics, tracing."""
