@@ -14,7 +14,7 @@ from extauthz.config import ConfigError
 from extauthz.config.problems import show_path
 from extauthz.config.source import Source
 from extauthz.config.validate import validate
-from extauthz.doctor import (
+from extauthz.envoy.doctor import (
     RULES,
     Documents,
     Finding,

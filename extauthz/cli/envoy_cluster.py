@@ -8,7 +8,7 @@ import yaml
 from extauthz.cli.reading import ConfigOption, print_problems, read_config
 from extauthz.config import ConfigError
 from extauthz.config.place import check_workers
-from extauthz.serve.envoy_cluster import envoy_clusters
+from extauthz.envoy.cluster import envoy_clusters
 
 
 def envoy_cluster(

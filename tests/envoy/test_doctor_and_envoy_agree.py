@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from demo.stack import envoy_binary, free_ports
-from extauthz.doctor import Severity, examine
-from extauthz.doctor.service import ServiceFacts
+from extauthz.envoy.doctor import Severity, examine
+from extauthz.envoy.doctor.service import ServiceFacts
 from tests.gateway import wait_for
 
 Json = dict[str, Any]

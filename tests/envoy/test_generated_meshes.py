@@ -9,8 +9,8 @@ import pytest
 
 from demo.keys import make_keys
 from demo.stack import Stack, free_ports
-from extauthz.doctor import Severity, examine
-from extauthz.doctor.service import ServiceFacts
+from extauthz.envoy.doctor import Severity, examine
+from extauthz.envoy.doctor.service import ServiceFacts
 from tests.gateway import Gateway, signed_headers
 from tests.unit.doctor.seeds import ROOT
 

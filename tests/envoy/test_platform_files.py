@@ -22,10 +22,10 @@ from extauthz.client.httpx_auth import SignedAuth
 from extauthz.client.signer import Credentials
 from extauthz.config.schema import ConfigFile, Tls
 from extauthz.decide.replay import MemoryReplayStore
-from extauthz.doctor import Documents, ServiceFacts, examine, facts_from
-from extauthz.doctor.tree import merged
 from extauthz.domain.decision import OneTimeKind, OneTimeUse
 from extauthz.domain.reason import NONCE_USED
+from extauthz.envoy.doctor import Documents, ServiceFacts, examine, facts_from
+from extauthz.envoy.doctor.tree import merged
 from extauthz.replay.redis_client import RedisAddress
 from extauthz.replay.redis_store import RedisReplayStore
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics

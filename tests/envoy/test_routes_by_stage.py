@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from extauthz.doctor import examine
-from extauthz.doctor.service import ServiceFacts
+from extauthz.envoy.doctor import examine
+from extauthz.envoy.doctor.service import ServiceFacts
 from tests.envoy.policy_stack import Caller, bootstrap, policy_stack
 
 NAME = "envoy.filters.http.ext_authz"

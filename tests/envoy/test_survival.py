@@ -18,7 +18,7 @@ from demo.keys import make_keys
 from demo.stack import ROOT, Stack, free_ports, load_yaml
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.config.schema import ConfigFile
-from extauthz.serve.envoy_cluster import envoy_clusters
+from extauthz.envoy.cluster import envoy_clusters
 from tests.gateway import patient_bootstrap
 from tests.unit.serve.redis_server import RedisServer
 from tests.unit.serve.running import Running, eventually

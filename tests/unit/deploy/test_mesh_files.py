@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from extauthz.doctor import RULES
+from extauthz.envoy.doctor import RULES
 from tests.unit.doctor.seeds import ROOT, good, resource
 
 SPECS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from extauthz.doctor import ServiceFacts
+from extauthz.envoy.doctor import ServiceFacts
 
 ROOT = Path(__file__).parents[3]
 Documents = list[Any]

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from extauthz.config.schema import ConfigFile
-from extauthz.doctor import RULES, Documents, ServiceFacts, Severity, examine, facts_from
-from extauthz.serve.envoy_cluster import envoy_clusters
+from extauthz.envoy.cluster import envoy_clusters
+from extauthz.envoy.doctor import RULES, Documents, ServiceFacts, Severity, examine, facts_from
 from tests.unit.doctor.seeds import ROOT, SEEDS, TWO_WORKERS, cluster, ext_authz, good, host, manager
 
 SHIPPED = sorted((ROOT / "envoy").glob("*.yaml"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from extauthz.doctor import Documents, Severity, UnreadableError, examine
+from extauthz.envoy.doctor import Documents, Severity, UnreadableError, examine
 from tests.unit.doctor.seeds import ROOT, TWO_WORKERS, ext_authz, good, host, manager
 
 NAME = "envoy.filters.http.ext_authz"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from extauthz.doctor import Documents, ServiceFacts, Severity, examine
+from extauthz.envoy.doctor import Documents, ServiceFacts, Severity, examine
 from tests.unit.doctor.seeds import good, resource
 
 GENERATED = Path(__file__).parent / "generated"

@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from extauthz.doctor import ServiceFacts, examine
+from extauthz.envoy.doctor import ServiceFacts, examine
 from tests.unit.doctor.seeds import good, resource
 
 PATCHED = {"headers-joined", "mutations-unchecked", "mutations-unlimited", "header-letter-case", "internal-addresses"}

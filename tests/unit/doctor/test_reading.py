@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from extauthz.config.schema import ConfigFile
-from extauthz.doctor import Documents, ServiceFacts, UnreadableError, examine, facts_from, read
-from extauthz.doctor.duration import seconds
+from extauthz.envoy.doctor import Documents, ServiceFacts, UnreadableError, examine, facts_from, read
+from extauthz.envoy.doctor.duration import seconds
 from tests.unit.doctor.seeds import ROOT, good
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from demo.stack import envoy_binary
 from extauthz.config import ConfigError, load
 from extauthz.config.schema import ConfigFile
-from extauthz.serve.envoy_cluster import envoy_clusters
+from extauthz.envoy.cluster import envoy_clusters
 from tests.unit.serve.running import Caller, base_config, eventually, free_ports, status_of
 
 SPIFFE = "spiffe://cluster.local/ns/gateway/sa/envoy"

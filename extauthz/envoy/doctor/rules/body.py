@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Manager, Material, Platform
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Json, dig
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Manager, Material, Platform
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Json, dig
 
 SMALLEST_BODY_LIMIT: Final = 64 * 1024
 HEADERS_BESIDE_BODY: Final = 128 * 1024

@@ -4,14 +4,25 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from extauthz.decide.network import NETWORK_KEY
-from extauthz.doctor.file import snake_case
-from extauthz.doctor.material import Asking, Cluster, HttpFilter, Leaf, Manager, Mark, Material, Platform, Port, Verdict
-from extauthz.doctor.reading.chain import asked_at, first_terminal, read_chain
-from extauthz.doctor.reading.leaves import Ways, read_table
-from extauthz.doctor.reading.parts import Parts, Place, discovered, dumped, managers_of, static
-from extauthz.doctor.reading.runtime import with_runtime
-from extauthz.doctor.reading.typed import mentions, said, unwrap
-from extauthz.doctor.tree import Json, Path, dig, mappings
+from extauthz.envoy.doctor.file import snake_case
+from extauthz.envoy.doctor.material import (
+    Asking,
+    Cluster,
+    HttpFilter,
+    Leaf,
+    Manager,
+    Mark,
+    Material,
+    Platform,
+    Port,
+    Verdict,
+)
+from extauthz.envoy.doctor.reading.chain import asked_at, first_terminal, read_chain
+from extauthz.envoy.doctor.reading.leaves import Ways, read_table
+from extauthz.envoy.doctor.reading.parts import Parts, Place, discovered, dumped, managers_of, static
+from extauthz.envoy.doctor.reading.runtime import with_runtime
+from extauthz.envoy.doctor.reading.typed import mentions, said, unwrap
+from extauthz.envoy.doctor.tree import Json, Path, dig, mappings
 
 _DYNAMIC: Final = frozenset({"EDS", "STRICT_DNS", "LOGICAL_DNS"})
 

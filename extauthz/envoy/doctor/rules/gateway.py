@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Material, Platform
-from extauthz.doctor.rules.istio import covers, namespace_of, platform_of
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Json, Path, dig, items, mappings
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Material, Platform
+from extauthz.envoy.doctor.rules.istio import covers, namespace_of, platform_of
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Json, Path, dig, items, mappings
 
 _ROUTES: Final = ("HTTPRoute", "GRPCRoute")
 

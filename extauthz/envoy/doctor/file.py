@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from extauthz.doctor.tree import Path
+from extauthz.envoy.doctor.tree import Path
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CAMEL: Final = re.compile(r"[a-z0-9]+(?:[A-Z][a-z0-9]*)+")

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from extauthz.doctor.material import Answer, HttpFilter, Verdict
-from extauthz.doctor.reading.typed import said
-from extauthz.doctor.tree import Json, Path, dig, items, mappings
+from extauthz.envoy.doctor.material import Answer, HttpFilter, Verdict
+from extauthz.envoy.doctor.reading.typed import said
+from extauthz.envoy.doctor.tree import Json, Path, dig, items, mappings
 
 _RBAC: Final = "envoy.filters.http.rbac"
 _ID: Final = "shadow_effective_policy_id"

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from extauthz.doctor.material import Answer, HttpFilter, Leaf, RouteTable, Verdict, VirtualHost
-from extauthz.doctor.reading.chain import asked_at, gravest
-from extauthz.doctor.reading.matcher import outcomes
-from extauthz.doctor.tree import Json, Path, dig, mappings
+from extauthz.envoy.doctor.material import Answer, HttpFilter, Leaf, RouteTable, Verdict, VirtualHost
+from extauthz.envoy.doctor.reading.chain import asked_at, gravest
+from extauthz.envoy.doctor.reading.matcher import outcomes
+from extauthz.envoy.doctor.tree import Json, Path, dig, mappings
 
 Levels = tuple[tuple[Path, Json], ...]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from extauthz.doctor.material import Material, Platform
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Path
+from extauthz.envoy.doctor.material import Material, Platform
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Path
 
 
 class Severity(StrEnum):

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
 
-from extauthz.doctor.duration import seconds
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Cluster, Material, Platform, Port
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Json, dig, mappings
+from extauthz.envoy.doctor.duration import seconds
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Cluster, Material, Platform, Port
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Json, dig, mappings
 
 LONGEST_QUIET_S: Final = 5.0
 DEFAULT_QUIET_S: Final = 60.0

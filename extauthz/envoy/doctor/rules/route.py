@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Asking, Manager, Material, Platform, VirtualHost
-from extauthz.doctor.rules.neighbours import changers
-from extauthz.doctor.service import ServiceFacts, networks
-from extauthz.doctor.tree import Json, Path, dig, mappings
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Asking, Manager, Material, Platform, VirtualHost
+from extauthz.envoy.doctor.rules.neighbours import changers
+from extauthz.envoy.doctor.service import ServiceFacts, networks
+from extauthz.envoy.doctor.tree import Json, Path, dig, mappings
 
 REDACTED: Final = "[redacted]"
 """What a config dump shows instead of values in context_extensions: that there is one, not which."""

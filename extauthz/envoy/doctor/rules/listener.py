@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Manager, Material, Platform, Verdict
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import dig, mappings
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Manager, Material, Platform, Verdict
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import dig, mappings
 
 
 @rule(

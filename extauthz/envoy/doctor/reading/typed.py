@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from extauthz.doctor.tree import Json, Path, dig
+from extauthz.envoy.doctor.tree import Json, Path, dig
 
 FILTER_CONFIG: Final = "envoy.config.route.v3.FilterConfig"
 """Wraps any configuration of a route to switch the filter on or off."""

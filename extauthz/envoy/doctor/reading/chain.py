@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from extauthz.doctor.material import EXT_AUTHZ, Answer, HttpFilter, Verdict
-from extauthz.doctor.reading.matcher import Outcome, outcomes
-from extauthz.doctor.reading.shadow import condition
-from extauthz.doctor.reading.typed import Said, Typed, mentions, said, unwrap
-from extauthz.doctor.tree import Json, Path, dig, mappings
+from extauthz.envoy.doctor.material import EXT_AUTHZ, Answer, HttpFilter, Verdict
+from extauthz.envoy.doctor.reading.matcher import Outcome, outcomes
+from extauthz.envoy.doctor.reading.shadow import condition
+from extauthz.envoy.doctor.reading.typed import Said, Typed, mentions, said, unwrap
+from extauthz.envoy.doctor.tree import Json, Path, dig, mappings
 
 _OURS: Final = "filters.http.ext_authz.v3.ExtAuthz"
 _DELEGATES: Final = ("ExtAuthz", "ExtensionWithMatcher", "Composite")

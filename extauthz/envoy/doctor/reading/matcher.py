@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from extauthz.doctor.reading.typed import Typed, unwrap
-from extauthz.doctor.tree import Json, Path, dig, items, mappings
+from extauthz.envoy.doctor.reading.typed import Typed, unwrap
+from extauthz.envoy.doctor.tree import Json, Path, dig, items, mappings
 
 _KNOWN: Final = frozenset({"matcher_list", "matcher_tree", "on_no_match"})
 _MAPS: Final = ("exact_match_map", "prefix_match_map")

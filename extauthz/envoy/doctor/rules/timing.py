@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from extauthz.doctor.duration import seconds
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Asking, Material
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import dig
+from extauthz.envoy.doctor.duration import seconds
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Asking, Material
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import dig
 
 LONGEST_TIMEOUT_S: Final = 2.0
 DEFAULT_TIMEOUT_S: Final = 0.2

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Material, Platform
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import dig
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Material, Platform
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import dig
 
 
 @rule(

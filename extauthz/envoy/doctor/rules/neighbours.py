@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
-from extauthz.doctor.file import snake_case
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import HttpFilter, Leaf, Manager, Material, Platform
-from extauthz.doctor.reading.leaves import matches_all
-from extauthz.doctor.rules import gateway
-from extauthz.doctor.rules.listener import asking_managers
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Json, dig, is_false, items, mappings
+from extauthz.envoy.doctor.file import snake_case
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import HttpFilter, Leaf, Manager, Material, Platform
+from extauthz.envoy.doctor.reading.leaves import matches_all
+from extauthz.envoy.doctor.rules import gateway
+from extauthz.envoy.doctor.rules.listener import asking_managers
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Json, dig, is_false, items, mappings
 
 _ROUTE_CHANGERS: Final = frozenset(
     {"Lua", "Wasm", "ExternalProcessor", "DynamicModuleFilter", "GrpcJsonTranscoder", "HeaderToMetadata",

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Answer, Leaf, Manager, Material, Platform, Verdict
-from extauthz.doctor.reading.chain import first_terminal
-from extauthz.doctor.reading.typed import mentions
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Path, dig, items, mappings
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Answer, Leaf, Manager, Material, Platform, Verdict
+from extauthz.envoy.doctor.reading.chain import first_terminal
+from extauthz.envoy.doctor.reading.typed import mentions
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Path, dig, items, mappings
 
 _ANSWERING: Final = frozenset({"CacheConfig", "CacheV2Config", "FileServerConfig", "FileServer"})
 """Filters that answer from a store of their own, whoever asks."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Material, Platform
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Json, Path, dig, items, mappings
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Material, Platform
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Json, Path, dig, items, mappings
 
 GATEWAY_API: Final = "gateway.networking.k8s.io"
 ROOT_NAMESPACE: Final = "istio-system"

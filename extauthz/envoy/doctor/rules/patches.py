@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from extauthz.doctor.file import snake_case
-from extauthz.doctor.finding import Rule, Severity, Spot, rule
-from extauthz.doctor.material import Material, Platform
-from extauthz.doctor.reading.typed import mentions, said
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Json, Path, dig, items, mappings
+from extauthz.envoy.doctor.file import snake_case
+from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
+from extauthz.envoy.doctor.material import Material, Platform
+from extauthz.envoy.doctor.reading.typed import mentions, said
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Json, Path, dig, items, mappings
 
 _NAME: Final = "ext_authz"
 _PER_FILTER: Final = "typed_per_filter_config"

@@ -6,9 +6,9 @@ from typing import Any, Final
 import yaml
 
 from extauthz.decide.network import NETWORK_KEY
-from extauthz.doctor.file import snake_case
-from extauthz.doctor.material import Asking, Mark, Material, Platform
-from extauthz.doctor.tree import Json, Path, dig, mappings, merged
+from extauthz.envoy.doctor.file import snake_case
+from extauthz.envoy.doctor.material import Asking, Mark, Material, Platform
+from extauthz.envoy.doctor.tree import Json, Path, dig, mappings, merged
 
 _ISTIO: Final = {
     "failure_mode_allow": ("failOpen",),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from extauthz.doctor.tree import Json, dig, items, mappings
+from extauthz.envoy.doctor.tree import Json, dig, items, mappings
 
 
 def with_runtime(bootstrap: Json) -> Any:

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from extauthz.doctor.file import UnreadableError
-from extauthz.doctor.finding import Finding, Rule, Severity
-from extauthz.doctor.material import Material
-from extauthz.doctor.reading.envoy import is_envoy, read_envoy
-from extauthz.doctor.reading.mesh import read_resources
-from extauthz.doctor.rules import (
+from extauthz.envoy.doctor.file import UnreadableError
+from extauthz.envoy.doctor.finding import Finding, Rule, Severity
+from extauthz.envoy.doctor.material import Material
+from extauthz.envoy.doctor.reading.envoy import is_envoy, read_envoy
+from extauthz.envoy.doctor.reading.mesh import read_resources
+from extauthz.envoy.doctor.rules import (
     asking,
     body,
     cluster,
@@ -21,8 +21,8 @@ from extauthz.doctor.rules import (
     service_call,
     timing,
 )
-from extauthz.doctor.service import ServiceFacts
-from extauthz.doctor.tree import Path
+from extauthz.envoy.doctor.service import ServiceFacts
+from extauthz.envoy.doctor.tree import Path
 
 RULES: Final[tuple[Rule, ...]] = (
     *asking.RULES,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from extauthz.doctor.tree import Json, Path, dig
+from extauthz.envoy.doctor.tree import Json, Path, dig
 
 Port = int | str
 """Where a process listens: a port, or the path of a Unix socket."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from extauthz.doctor.reading.typed import unwrap
-from extauthz.doctor.tree import Json, Path, dig, mappings
+from extauthz.envoy.doctor.reading.typed import unwrap
+from extauthz.envoy.doctor.tree import Json, Path, dig, mappings
 
 
 @dataclass(slots=True)

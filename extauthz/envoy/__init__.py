@@ -1,0 +1,1 @@
+"""What reads or writes Envoy's files: the doctor, the cluster printer."""
