@@ -15,7 +15,7 @@ PATH_OF_A_CHECK = [
     *glob("extauthz/decide/*.py"),
     *glob("extauthz/wire/*.py"),
     "extauthz/observe/decision_line.py",
-    "extauthz/serve/metrics.py",
+    "extauthz/observe/check_metrics.py",
 ]
 
 if os.environ.get("EXTAUTHZ_COMPILED") == "1":

@@ -14,12 +14,12 @@ from jwt.algorithms import RSAAlgorithm
 from bench import requests
 from bench.world import World
 from extauthz.decide.pipeline import decide
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
+from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import NullDecisionLog
-from extauthz.serve.metrics import CheckMetrics
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.serve.service import Observers
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.request import read_request

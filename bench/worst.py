@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, Phase, example, given, seed, settings, targe
 
 from bench.hostile import HOSTILE, NOW_MS, TOKENS, Filling, Hostile, hostile_snapshot
 from bench.work import work_of
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Decision, Deny
 from extauthz.domain.request import Request
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.servicer import Servicer
 
 LIMIT_US: Final = 20_000

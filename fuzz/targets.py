@@ -13,7 +13,6 @@ from typing import Final
 from extauthz.auth import jwt
 from extauthz.auth.strict import strict_violation
 from extauthz.auth.string_to_sign import StringToSign, signed_names
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy
 from extauthz.domain.decision import Allow, Decision, Proof
@@ -26,6 +25,7 @@ from extauthz.domain.request import Network, Request, Stage
 from extauthz.domain.route import decoded_segments, path_fault
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import Servicer
 from fuzz import oracle, text

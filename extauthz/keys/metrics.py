@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from extauthz.families import Gauge, OverWorkers
 from extauthz.keys.fetcher import KeyFetcher
-from extauthz.observe.families import Gauge, OverWorkers
 
 
 class KeyMetrics(Collector):

@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 from extauthz.domain import reason
 from extauthz.domain.decision import Decision, Deny
 from extauthz.domain.request import Request
+from extauthz.families import Gauge, OverWorkers
 from extauthz.observe.decision_line import Entry, LineMaker, entry_of
-from extauthz.observe.families import Gauge, OverWorkers
 from extauthz.observe.log_output import LogOutput
 from extauthz.wire.servicer import Unrecorded, describe
 

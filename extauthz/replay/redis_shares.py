@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from extauthz.decide.replay import MAX_NAMED, NOT_NAMED
 from extauthz.domain.decision import OneTimeKind, OneTimeUse
+from extauthz.replay.memory import MAX_NAMED, NOT_NAMED
 
 SYNC_MS: Final = 1000
 """How old the count of the other processes may be while values are recorded, in milliseconds."""

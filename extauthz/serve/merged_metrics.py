@@ -8,8 +8,8 @@ from typing import Any, Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from extauthz.observe.families import OverWorkers
-from extauthz.serve.metrics import OTHER
+from extauthz.families import OverWorkers
+from extauthz.observe.check_metrics import OTHER
 from extauthz.serve.worker_numbers import Numbers
 
 FOREIGN_GAUGES: Final = {

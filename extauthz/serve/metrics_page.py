@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from extauthz.observe.families import Unhurried
+from extauthz.families import Unhurried
 
 
 class MetricsPage:

@@ -18,11 +18,13 @@ from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.request import Request
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
+from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.observe.log_output import LogOutput, LogStream, open_file
-from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
+from extauthz.serve.metrics import StateMetrics, build_registry
 from extauthz.serve.replay_store import open_store
-from extauthz.transport.contract import Health, Transport, choose_transport
+from extauthz.transport.choice import choose_transport
+from extauthz.transport.contract import Health, Transport
 from extauthz.transport.grpcio import GrpcioTransport
 from extauthz.transport.listening import listening
 from extauthz.transport.tls import CertificateMetrics, Certificates

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from extauthz.observe.families import AT_A_TIME, Unhurried
+from extauthz.families import AT_A_TIME, Unhurried
 from extauthz.wire.servicer import describe
 
 Numbers = list[dict[str, Any]]

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
-from extauthz.wire.servicer import SERVICE, Servicer
+from extauthz.wire.servicer import SERVICE
 
 HEALTH_PATH: Final = "/grpc.health.v1.Health/Check"
 
@@ -69,41 +69,8 @@ class TracedChecks(Protocol):
         ...
 
 
-class MakeTransport(Protocol):
-    """How a transport is made."""
-
-    def __call__(
-        self,
-        address: str,
-        binding: Network | None,
-        servicer: Servicer,
-        health: Health,
-        in_flight_limit: int,
-        message_limit: int,
-        *,
-        traced: TracedChecks | None,
-    ) -> Transport: ...
-
-
 def bound_address(address: str, port: int) -> str:
     """``address`` with the real port."""
     if address.startswith("unix:"):
         return address
     return f"{address.rpartition(':')[0]}:{port}"
-
-
-def choose_transport(wanted: str) -> MakeTransport:
-    """The transport for a configuration's ``transport``. Raises ModuleNotFoundError where ``native`` is missing."""
-    from extauthz.transport.grpcio import GrpcioTransport
-
-    if wanted == "grpcio":
-        return GrpcioTransport
-    from extauthz.transport.native import NativeTransport  # needs nothing of the extra until one is made
-
-    try:
-        import pygrpc_native  # noqa: F401
-    except ModuleNotFoundError:
-        if wanted == "native":
-            raise ModuleNotFoundError("`transport: native` needs `pip install extauthz[fast]`") from None
-        return GrpcioTransport
-    return NativeTransport

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from extauthz.config.client_names import client_name, names_in
 from extauthz.config.listeners import CertificateFault, CertificateFiles
 from extauthz.config.schema import Tls
-from extauthz.observe.families import Gauge, OverWorkers
+from extauthz.families import Gauge, OverWorkers
 
 _PEER_CERTIFICATE: Final = "x509_pem_cert"
 _REMEMBERED_CERTIFICATES: Final = 256

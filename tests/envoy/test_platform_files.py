@@ -21,16 +21,16 @@ from demo.stack import ROOT, Stack, envoy_binary, free_ports
 from extauthz.client.httpx_auth import SignedAuth
 from extauthz.client.signer import Credentials
 from extauthz.config.schema import ConfigFile, Tls
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import OneTimeKind, OneTimeUse
 from extauthz.domain.reason import NONCE_USED
 from extauthz.envoy.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.envoy.doctor.tree import merged
+from extauthz.replay.memory import MemoryReplayStore
+from extauthz.replay.metrics import MemoryStoreMetrics, RedisStoreMetrics
 from extauthz.replay.redis_client import RedisAddress
 from extauthz.replay.redis_store import RedisReplayStore
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
 from extauthz.serve.reload import ReloadStatus
-from extauthz.serve.replay_store import MemoryStoreMetrics, RedisStoreMetrics
 from extauthz.transport.tls import CertificateMetrics, Certificates
 from tests.unit.deploy.promql import grouped, parse, selectors
 from tests.unit.doctor.seeds import cluster, ext_authz, good, host, manager

@@ -10,11 +10,12 @@ from prometheus_client import generate_latest
 
 from extauthz.client import Credentials, SignedAuth
 from extauthz.decide.pipeline import decide
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
+from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import DecisionLog
-from extauthz.serve.metrics import CheckMetrics, StateMetrics, build_registry
-from extauthz.serve.replay_store import MemoryStoreMetrics
+from extauthz.replay.memory import MemoryReplayStore
+from extauthz.replay.metrics import MemoryStoreMetrics
+from extauthz.serve.metrics import StateMetrics, build_registry
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from tests.unit.building import CODE, FORM, NOW_MS, NOW_S, SECRET, signed
 from tests.unit.wire.checking import check_request, demo, servicer

@@ -11,11 +11,12 @@ import pytest
 from extauthz.auth import digest
 from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.decide.pipeline import decide
-from extauthz.decide.replay import MemoryReplayStore, settle
+from extauthz.decide.replay import settle
 from extauthz.domain.api import DigestRules, Strictness
 from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256
 from extauthz.domain.decision import Allow, Proof, Refusal
 from extauthz.domain.reason import CATALOGUE, SIGNATURE_MISMATCH
+from extauthz.replay.memory import MemoryReplayStore
 from tests.unit.building import NOW_MS, api, from_vector, snapshot
 from vectors import generate
 

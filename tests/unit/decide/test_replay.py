@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.decide.pipeline import decide
-from extauthz.decide.replay import REPEAT_MS, MemoryReplayStore, Outcome, settle
+from extauthz.decide.replay import REPEAT_MS, Outcome, settle
 from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Deny, OneTimeUse, Subject, Upstream
+from extauthz.replay.memory import MemoryReplayStore
 from tests.unit.building import NOW_MS, api, signed, snapshot
 
 LATER_MS = NOW_MS + 900_000

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from extauthz.client import SigningOptions
 from extauthz.decide.pipeline import decide
-from extauthz.decide.replay import MAX_NAMED, NOT_NAMED, MemoryReplayStore, Outcome, settle
+from extauthz.decide.replay import Outcome, settle
 from extauthz.domain import reason
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.decision import Deny, OneTimeKind, OneTimeUse
@@ -15,6 +15,7 @@ from extauthz.domain.gateway import build_gateway
 from extauthz.domain.request import Stage
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.replay.memory import MAX_NAMED, NOT_NAMED, MemoryReplayStore
 from tests.unit.building import NOW_MS, api, signed, snapshot
 
 LIVES_MS = 900_000

@@ -10,15 +10,16 @@ from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 from extauthz.config import load
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
 from extauthz.domain.app import Grant
 from extauthz.domain.decision import Allow, Deny, Subject
 from extauthz.domain.request import Stage
+from extauthz.families import AT_A_TIME, Unhurried
 from extauthz.observe import families
-from extauthz.observe.families import AT_A_TIME, Unhurried
+from extauthz.observe.check_metrics import OTHER, CheckMetrics
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.serve.merged_metrics import MergedMetrics, combination
-from extauthz.serve.metrics import OTHER, CheckMetrics, build_registry
+from extauthz.serve.metrics import build_registry
 from extauthz.serve.service import Service
 from extauthz.serve.worker_numbers import pieces
 from extauthz.wire.servicer import Current, Servicer

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from extauthz.config import load
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.decision import Decision
 from extauthz.domain.key_source import KeySource, RemoteKeys
 from extauthz.domain.request import Request
 from extauthz.keys.fetcher import KeyFeed, KeyFetcher
 from extauthz.keys.http import FetchResult
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import Servicer
 from tests.unit.auth.one_api import EC_KEY, RSA_KEY, fresh, public_half

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.config import load
-from extauthz.decide.replay import MemoryReplayStore
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.servicer import Servicer
 from tests.unit.building import KEY, NOW_MS, SECRET
 from tests.unit.wire.checking import Notes, answer, check_request

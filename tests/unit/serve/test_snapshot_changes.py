@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.config import load
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.request import Network
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.serve.reload import Reloader
 from extauthz.wire.servicer import Servicer
 from tests.unit.building import NOW_MS

@@ -15,7 +15,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from extauthz.config.schema import Tracing as Section
 from extauthz.domain import reason
 from extauthz.observe.tracing import Tracing, is_sampled
-from extauthz.transport.contract import Health, choose_transport
+from extauthz.transport.choice import choose_transport
+from extauthz.transport.contract import Health
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
 from tests.unit.building import CODE

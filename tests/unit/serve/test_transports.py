@@ -14,7 +14,8 @@ from grpc_health.v1 import health_pb2
 
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
-from extauthz.transport.contract import Health, Transport, choose_transport
+from extauthz.transport.choice import choose_transport
+from extauthz.transport.contract import Health, Transport
 from extauthz.wire.servicer import CHECK_PATH, SERVICE
 from tests.unit.serve.running import CODE, base_config, check_request, eventually, free_ports, status_of
 

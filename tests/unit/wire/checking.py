@@ -9,7 +9,7 @@ import yaml
 from demo.keys import make_keys
 from demo.stack import ROOT, load_yaml
 from extauthz.config import load
-from extauthz.decide.replay import MemoryReplayStore
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import Servicer
 from tests.unit.building import NOW_MS

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain import reason
 from extauthz.domain.app import App
 from extauthz.domain.decision import Allow, Deny, Extra, Subject
@@ -15,6 +14,7 @@ from extauthz.domain.header_value import is_header_value
 from extauthz.domain.reason import ALLOWED, CATALOGUE, Answer
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Generation, IdentityFact, Reveal, Settings
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.response import MAX_MESSAGE_BYTES, Responder, check_response, header_text, tell_revision
 from extauthz.wire.servicer import Servicer

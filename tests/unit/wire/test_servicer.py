@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
-from extauthz.decide.replay import MemoryReplayStore, Outcome
+from extauthz.decide.replay import Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import Deny
 from extauthz.domain.request import Network
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire import servicer as servicer_module
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import new_request_id

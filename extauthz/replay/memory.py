@@ -1,0 +1,115 @@
+"""One-time values in the memory of this process."""
+
+import heapq
+import threading
+from typing import Final
+
+from extauthz.decide.replay import REPEAT_MS, Outcome
+from extauthz.domain.decision import OneTimeKind, OneTimeUse
+
+MAX_NAMED: Final = 100
+"""So many holders that had their share are named in metrics; the others are counted together."""
+NOT_NAMED: Final = "(others)"
+"""Stands for those: no id of the configuration has parentheses."""
+_PURGE_AT_ONCE: Final = 32
+
+
+class MemoryReplayStore:
+    """One-time values in the memory of this process, bounded: when full it refuses rather than forgets.
+
+    Nonces and jtis have a room each. In its room no holder, which is an app or a JWT plug-in, may take so much that
+    the others go without.
+    """
+
+    def __init__(self, capacity: int, jti_capacity: int | None = None, share: float = 0.5) -> None:
+        """``capacity`` is the number of live nonces, ``jti_capacity`` that of jtis (None: as many).
+
+        ``share`` is the part of its room that one holder can take while nobody else needs any, see ``Room``.
+        """
+        self.nonces = Room(capacity, share)
+        self.jtis = Room(capacity if jti_capacity is None else jti_capacity, share)
+
+    def __len__(self) -> int:
+        return len(self.nonces) + len(self.jtis)
+
+    def record(self, use: OneTimeUse, now_ms: int) -> Outcome:
+        """Record a value unless it is there already."""
+        room = self.jtis if use.kind is OneTimeKind.JTI else self.nonces
+        return room.record(use, now_ms)
+
+
+class Room:
+    """Live values of one kind, and who holds how many of them.
+
+    A holder may take more while it holds less than a multiple of what is still free: ``share / (1 - share)``. With a
+    share of a half nobody may hold more than what is left for all others: a flooding app ends at half of the room, a
+    second one at half of what is left, and when values expire the larger holder has to let the smaller ones go first.
+    """
+
+    def __init__(self, capacity: int, share: float) -> None:
+        """``capacity`` is the number of live values; one takes about 450 bytes. With a share of 1 there is no limit."""
+        self.capacity = capacity
+        self.refused: dict[str, int] = {}
+        """Values refused because their holder had its share, by holder: at most MAX_NAMED of them, then NOT_NAMED."""
+        self._share = share
+        self._seen: dict[bytes, tuple[int, bytes]] = {}
+        self._by_expiry: list[tuple[int, bytes, bytes, str]] = []
+        self._held: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._by_expiry)
+
+    def record(self, use: OneTimeUse, now_ms: int) -> Outcome:
+        """Record a value unless it is there already."""
+        with self._lock:
+            self._purge(now_ms)
+            seen = self._seen.get(use.key) or self._seen.get(use.proof)
+            if seen is not None:
+                first_ms, fingerprint = seen
+                again = use.fingerprint and fingerprint == use.fingerprint and now_ms - first_ms <= REPEAT_MS
+                return Outcome.ASKED_AGAIN if again else Outcome.USED
+            free = self.capacity - len(self._by_expiry)
+            if free <= 0:
+                return Outcome.FULL
+            held = self._held.get(use.holder, 0)
+            if use.holder and held * (1 - self._share) >= free * self._share:
+                self._count_refused(use.holder)
+                return Outcome.SHARE_FULL
+            self._held[use.holder] = held + 1
+            self._seen[use.key] = value = (now_ms, use.fingerprint)
+            if use.proof:
+                self._seen[use.proof] = value
+            heapq.heappush(self._by_expiry, (use.expires_ms, use.key, use.proof, use.holder))
+            return Outcome.FIRST
+
+    def largest_holders(self, count: int) -> list[tuple[str, int]]:
+        """Who holds most, and how many values, the largest first."""
+        with self._lock:
+            held = dict(self._held)
+        held.pop("", None)
+        return heapq.nlargest(count, held.items(), key=_held_of)
+
+    def _purge(self, now_ms: int) -> None:
+        # A few at a time, so that no single check pays for a burst that expired at once.
+        for _ in range(_PURGE_AT_ONCE):
+            if not self._by_expiry or self._by_expiry[0][0] >= now_ms:
+                return
+            _, key, proof, holder = heapq.heappop(self._by_expiry)
+            del self._seen[key]
+            if proof:
+                del self._seen[proof]
+            held = self._held[holder] - 1
+            if held:
+                self._held[holder] = held
+            else:
+                del self._held[holder]
+
+    def _count_refused(self, holder: str) -> None:
+        if holder not in self.refused and len(self.refused) >= MAX_NAMED:
+            holder = NOT_NAMED
+        self.refused[holder] = self.refused.get(holder, 0) + 1
+
+
+def _held_of(entry: tuple[str, int]) -> int:
+    return entry[1]
