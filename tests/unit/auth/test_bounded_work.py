@@ -49,12 +49,12 @@ def test_a_header_listed_twice_in_one_spelling_is_signed_once():
 
 
 @pytest.mark.parametrize(("size", "refused"), [(MAX_HEAD_BYTES - 1000, False), (MAX_HEAD_BYTES, True)])
-def test_a_head_past_the_limit_is_refused_before_it_is_joined(size, refused, monkeypatch):
+def test_a_head_past_the_limit_is_refused_before_it_is_hashed(size, refused, monkeypatch):
     sent = with_headers(signed(), x_ca_signature_headers=b"X-Long", x_long=b"x" * size)
-    joined, primary = [], StringToSign.primary
-    monkeypatch.setattr(StringToSign, "primary", lambda string: joined.append(1) or primary(string))
+    hashed, real = [], hmac.digest
+    monkeypatch.setattr(hmac, "digest", lambda *given: hashed.append(1) or real(*given))
     assert verify(sent).reason is (reason.HEADER_INVALID if refused else reason.SIGNATURE_MISMATCH)
-    assert bool(joined) is not refused
+    assert bool(hashed) is not refused
 
 
 def test_all_readings_together_are_a_small_multiple_of_the_request():

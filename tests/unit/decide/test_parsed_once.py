@@ -2,7 +2,7 @@
 
 import pytest
 
-from extauthz.auth import parameters
+from extauthz.auth import METHODS
 from extauthz.auth.parameters import MAX_COOKIES, MAX_PARAMETERS, cookie_pairs, query_pairs
 from extauthz.decide.pipeline import decide
 from extauthz.domain import reason
@@ -23,27 +23,23 @@ def decided(sent, one):
     return decide(sent, snapshot(one), NOW_MS)
 
 
-@pytest.fixture
-def parsed_texts(monkeypatch):
-    texts = []
-    parse = parameters.parse_pairs
-    monkeypatch.setattr(parameters, "parse_pairs", lambda text: texts.append(text) or parse(text))
-    return texts
-
-
-def test_all_methods_together_parse_the_query_once(parsed_texts):
+def test_all_methods_together_parse_the_query_once():
     one = api(DIGEST, APP_CODE, JWT, app_code=AppCodeMode.HEADER_QUERY, jwt=IN_QUERY)
-    assert isinstance(decided(signed(target="/v1/orders?a=1", parsed=Parsed()), one), Allow)
-    assert parsed_texts[-1:] == [b"a=1"]
-    assert parsed_texts.count(b"a=1") == 2, "once by the client that signs, once by the check"
-    parsed_texts.clear()
-    decided(request(target="/v1/orders?b=1", parsed=Parsed()), one)
-    assert parsed_texts == [b"b=1"]
+    sent, kept = signed(target="/v1/orders?a=1", parsed=Parsed()), []
+    for method in (APP_CODE, JWT, DIGEST):
+        METHODS[method].is_presented(sent, one)
+        METHODS[method].authenticate(sent, one, snapshot(one), NOW_MS)
+        kept.append(sent.parsed.query)
+    assert kept[0] == ("a=1", [(b"a", b"1")])
+    assert kept[0] is kept[1] is kept[2]
+    assert isinstance(decided(sent, one), Allow)
+    assert sent.parsed.query is kept[0]
 
 
-def test_a_method_that_reads_no_query_parses_none(parsed_texts):
-    decided(request(target="/v1/orders?a=1", headers={"authorization": f"APPCODE {CODE}"}), api(APP_CODE))
-    assert parsed_texts == []
+def test_a_method_that_reads_no_query_parses_none():
+    sent = request(target="/v1/orders?a=1", headers={"authorization": f"APPCODE {CODE}"}, parsed=Parsed())
+    assert isinstance(decided(sent, api(APP_CODE)), Allow)
+    assert sent.parsed.query is sent.parsed.cookies is None
 
 
 def test_a_request_with_another_query_or_cookie_never_gets_the_pairs_of_the_first():
@@ -77,11 +73,12 @@ def test_a_credential_among_more_parts_than_are_read_is_refused_and_never_taken_
     assert getattr(decision, "reason", None) is cause
 
 
-def test_too_many_parts_are_counted_and_not_decoded(parsed_texts, monkeypatch):
-    monkeypatch.setattr(parameters, "_parse_crumbs", lambda cookie: parsed_texts.append(cookie))
-    decided(request(target=MANY), api(DIGEST, JWT, APP_CODE, app_code=AppCodeMode.HEADER_QUERY, jwt=IN_QUERY))
-    decided(request(headers=CRUMBS), api(JWT, jwt=IN_COOKIE))
-    assert parsed_texts == []
+def test_too_many_parts_are_counted_and_not_decoded():
+    sent = request(target=MANY, headers=CRUMBS, parsed=Parsed())
+    decided(sent, api(DIGEST, JWT, APP_CODE, app_code=AppCodeMode.HEADER_QUERY, jwt=IN_QUERY))
+    decided(sent, api(JWT, jwt=IN_COOKIE))
+    assert sent.parsed.query == (sent.query, None)
+    assert sent.parsed.cookies == (sent.headers["cookie"], None)
 
 
 def test_as_many_parts_as_are_read_are_read():
