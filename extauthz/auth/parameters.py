@@ -41,8 +41,9 @@ def query_pairs(request: Request) -> list[Pair] | None:
     if not query:
         return []
     parsed = request.parsed
-    if parsed is not None and parsed.query is not None and parsed.query[0] is query:
-        return parsed.query[1]
+    known = None if parsed is None else parsed.query
+    if known is not None and known[0] is query:
+        return known[1]
     pairs = None if query.count("&") >= MAX_PARAMETERS else parse_pairs(query.encode())
     if parsed is not None:
         parsed.query = query, pairs
@@ -58,8 +59,9 @@ def cookie_pairs(request: Request) -> list[Pair] | None:
     if not cookie:
         return []
     parsed = request.parsed
-    if parsed is not None and parsed.cookies is not None and parsed.cookies[0] is cookie:
-        return parsed.cookies[1]
+    known = None if parsed is None else parsed.cookies
+    if known is not None and known[0] is cookie:
+        return known[1]
     crumbs = None if cookie.count(b";") + cookie.count(b",") >= MAX_COOKIES else _parse_crumbs(cookie)
     if parsed is not None:
         parsed.cookies = cookie, crumbs

@@ -40,11 +40,9 @@ class Parsed:
     one. A result is None where the text has more parts than are ever read.
     """
 
-    __slots__ = ("cookies", "query")
-
-    def __init__(self) -> None:
-        self.query: tuple[str, list[Pair] | None] | None = None
-        self.cookies: tuple[bytes, list[Pair] | None] | None = None
+    # Defaults of the class: one is made for every check, and a constructor would take three times as long.
+    query: tuple[str, list[Pair] | None] | None = None
+    cookies: tuple[bytes, list[Pair] | None] | None = None
 
 
 NOTHING_REPEATED: Final[Mapping[str, bytes]] = MappingProxyType({})
