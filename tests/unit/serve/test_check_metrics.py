@@ -9,13 +9,13 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from extauthz import families
 from extauthz.config import load
 from extauthz.domain import reason
 from extauthz.domain.app import Grant
 from extauthz.domain.decision import Allow, Deny, Subject
 from extauthz.domain.request import Stage
 from extauthz.families import AT_A_TIME, Unhurried
-from extauthz.observe import families
 from extauthz.observe.check_metrics import OTHER, CheckMetrics
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.serve.merged_metrics import MergedMetrics, combination
@@ -48,7 +48,7 @@ def many(count, *methods):
 
 
 def serving(held):
-    told = CheckMetrics(held.apis)
+    told = CheckMetrics(held.gateway.apis)
     return Servicer(held, MemoryReplayStore(10_000), told, lambda: NOW_MS), told
 
 
@@ -97,10 +97,10 @@ def test_what_an_api_allows_and_what_a_proven_caller_may_not_is_told_by_api():
 
 def test_an_app_that_asks_every_api_takes_no_room_from_those_that_are_called():
     held = many(50, APP_CODE)
-    told = CheckMetrics(held.apis, most_allowed=20, most_denied=10)
-    for one in held.apis.values():
+    told = CheckMetrics(held.gateway.apis, most_allowed=20, most_denied=10)
+    for one in held.gateway.apis.values():
         told.decided("id", None, Deny(reason.NOT_GRANTED, Subject(one, None, "appcode", APP)), 0.0)
-    for one in held.apis.values():
+    for one in held.gateway.apis.values():
         told.decided("id", None, Allow("allowed", Subject(one, None, "appcode", APP)), 0.0)
     found = counted(told)
     assert found[OTHER, "deny", "not_granted"] == 40
@@ -210,7 +210,7 @@ def test_metrics_follow_the_apis_before_the_snapshot_is_swapped():
     """Or the first checks of a new API would be counted under no name."""
     first, second = many(1, NONE), many(2, NONE)
     servicer, told = serving(first)
-    told.follow(second.apis)
+    told.follow(second.gateway.apis)
     servicer.current = Current.of(second)
     ask(servicer, "/1")
     assert ("api-00001", "allow", "anonymous") in counted(told)
