@@ -9,8 +9,8 @@ from extauthz.config.schema import ConfigFile
 
 DIRECTORY_KEYS: Final = frozenset({"apps", "grants"})
 """The keys of the file that make the directory half of a snapshot; all others make the gateway half."""
-_ROUNDS: Final = 20_000
-"""A revision, which everybody may see, must be no quick way to try guesses of a secret: some milliseconds for each."""
+_ROUNDS: Final = 4_000
+"""A revision, which everybody may see, must be no quick way to try guesses of a secret: milliseconds for each."""
 
 
 def gateway_revision(file: ConfigFile, secrets: Iterable[bytes]) -> str:

@@ -52,8 +52,13 @@ def test_a_call_is_delivered_to_the_stage_it_was_decided_in_where_routes_pin_it_
     pinned, caller = stages
     parted = []
     for spelling in SPELLINGS:
-        headers = caller.call("/open", headers=[("X-Ca-Stage", spelling)]).json()["headers"]
+        answer = caller.call("/open", headers=[("X-Ca-Stage", spelling)])
+        if answer.status_code == 400:  # delivered nowhere: the route's stage is not the one that was asked for
+            assert answer.headers["x-ca-error-code"] == "I400SG"
+            continue
+        headers = answer.json()["headers"]
         parted.append(headers["x-ca-decided"] != headers["x-delivered"])
+    assert parted
     assert any(parted) is not pinned
     named = {finding.rule.id for finding in examine([envoy(pinned)], ServiceFacts())}
     assert ("stage-by-header" in named) is not pinned

@@ -114,10 +114,11 @@ class TestSignedHeaders:
         strict = gateway.signed("GET", "/strict", extra_signed=[("X-Role", "")])
         assert (strict.status, gateway.reason(strict)) == (403, "strict_refused")
 
-    def test_a_signed_header_that_comes_twice_signs_as_envoy_joins_it(self, gateway: Gateway):
+    def test_a_signed_header_that_comes_twice_signs_as_envoy_joins_it_or_by_its_first_value(self, gateway: Gateway):
         twice = [("X-Tag", "a"), ("X-Tag", "b")]
-        assert gateway.signed("GET", "/v1/orders", extra=twice, extra_signed=[("X-Tag", "a,b")]).status == 200
-        for other in ("a, b", "a", "b"):
+        for signed in ("a,b", "a"):
+            assert gateway.signed("GET", "/v1/orders", extra=twice, extra_signed=[("X-Tag", signed)]).status == 200
+        for other in ("a, b", "b"):
             answer = gateway.signed("GET", "/v1/orders", extra=twice, extra_signed=[("X-Tag", other)])
             assert gateway.reason(answer) == "signature_mismatch"
         strict = gateway.signed("GET", "/strict", extra=twice, extra_signed=[("X-Tag", "a,b")])

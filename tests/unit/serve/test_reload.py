@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
-from tests.unit.serve.running import CODE, SECRET, base_config, eventually, free_ports, signed_headers, status_of
+from tests.unit.serve.running import CODE, base_config, eventually, free_ports, signed_headers, status_of
 
 CODED = {"authorization": f"APPCODE {CODE}"}
+
+SECRET_OF_ANOTHER = "another-secret-73a9b1c"
 
 
 @pytest.fixture
@@ -163,13 +165,15 @@ def test_what_was_signed_before_the_start_is_refused_where_the_configuration_say
 
 def test_a_flooding_app_is_named_by_metrics_and_no_other_app_notices(config, serve, call):
     config["replay"] = {"capacity": 10}
-    config["apps"].append({"id": "other", "keys": [{"app_key": "other-key-0001", "app_secret": SECRET}]})
+    config["apps"].append({"id": "other", "keys": [{"app_key": "other-key-0001", "app_secret": SECRET_OF_ANOTHER}]})
     config["grants"].append({"app": "other", "apis": ["signed"]})
     running = serve(config)
     caller = call(config["listen"][0]["address"])
     answers = [status_of(caller.check("/signed", signed_headers("/signed", f"n-{number}"))) for number in range(20)]
     assert answers == [200] * 5 + [429] * 15
-    honest = sign(OutgoingRequest("GET", "/signed"), Credentials("other-key-0001", SECRET), SigningOptions(nonce="n"))
+    honest = sign(
+        OutgoingRequest("GET", "/signed"), Credentials("other-key-0001", SECRET_OF_ANOTHER), SigningOptions(nonce="n")
+    )
     assert status_of(caller.check("/signed", {name.lower(): value for name, value in honest.items()})) == 200
     assert running.metric('extauthz_replay_share_refused_total{holder="app",kind="nonce"}') == 15
     assert running.metric('extauthz_replay_holder_entries{holder="app",kind="nonce"}') == 5
