@@ -11,10 +11,9 @@ ARGS   ?=
 COMPILED := .compiled
 # Safe path: the folder that a command starts in does not come before the build that it is to run.
 ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/site:$(CURDIR)
-# What stores and reloads do is not compiled; of tests/unit/serve only what meets the compiled parts.
-CHECKING_TESTS := $(addprefix tests/unit/,auth decide domain wire test_secrets_never_leak.py) \
-    $(addprefix tests/unit/serve/test_,build.py transports.py decision_log.py audit.py supervisor.py tracing.py check_metrics.py) \
-    tests/envoy tests/clients tests/oidc
+# The path of a check is compiled; what stores, keys and the doctor do is not.
+CHECKING_TESTS := tests/unit/auth tests/unit/decide tests/unit/domain tests/unit/observe tests/unit/wire \
+    tests/process/serve tests/process/transport tests/process/observe tests/envoy tests/clients tests/oidc
 
 .DEFAULT_GOAL := help
 

@@ -12,7 +12,7 @@ from demo.stack import Stack, free_ports
 from extauthz.envoy.doctor import Severity, examine
 from extauthz.envoy.doctor.service import ServiceFacts
 from tests.gateway import Gateway, signed_headers
-from tests.unit.doctor.seeds import ROOT
+from tests.unit.envoy.doctor.seeds import ROOT
 
 GENERATED = ROOT / "tests" / "unit" / "doctor" / "generated"
 HOST = "api.example.com"

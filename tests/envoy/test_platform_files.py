@@ -32,9 +32,9 @@ from extauthz.replay.redis_store import RedisReplayStore
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
 from extauthz.serve.reload import ReloadStatus
 from extauthz.transport.tls import CertificateMetrics, Certificates
-from tests.unit.deploy.promql import grouped, parse, selectors
-from tests.unit.doctor.seeds import cluster, ext_authz, good, host, manager
-from tests.unit.serve.test_tls import write_pair
+from tests.deploy.promql import grouped, parse, selectors
+from tests.process.transport.test_tls import write_pair
+from tests.unit.envoy.doctor.seeds import cluster, ext_authz, good, host, manager
 
 BOOTSTRAPS = [file for file in sorted((ROOT / "envoy").glob("*.yaml")) if "static_resources:" in file.read_text()]
 SCRAPE_LABELS = {"instance", "job", "le"}

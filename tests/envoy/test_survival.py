@@ -20,9 +20,9 @@ from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions,
 from extauthz.config.schema import ConfigFile
 from extauthz.envoy.cluster import envoy_clusters
 from tests.gateway import patient_bootstrap
-from tests.unit.serve.redis_server import RedisServer
-from tests.unit.serve.running import Running, eventually
-from tests.unit.serve.running import free_ports as free_ports_in_a_row
+from tests.process.running import Running, eventually
+from tests.process.running import free_ports as free_ports_in_a_row
+from tests.stores.redis_server import RedisServer
 
 GRANTED = Credentials("demo-app-key-0001", "demo-app-secret-0001")
 WRONG_SECRET = Credentials("demo-app-key-0001", "not-its-secret")

@@ -15,8 +15,8 @@ from tests.gateway import (
     running_gateway,
     signed_headers,
 )
-from tests.unit.serve.otlp_collector import Collector, attributes_of
-from tests.unit.serve.running import eventually
+from tests.process.observe.otlp_collector import Collector, attributes_of
+from tests.process.running import eventually
 
 CALLER_TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 OURS = "ext_authz check"

@@ -49,7 +49,7 @@ def clocked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("clocked")
     clock = folder / "clock"
     clock.write_text("")
-    serve = [str(ROOT / "tests" / "serve_with_clock.py"), "--clock", str(clock)]
+    serve = [str(ROOT / "tests" / "envoy" / "serve_with_clock.py"), "--clock", str(clock)]
     with running_gateway(folder, bootstrap_without_api_names(), vector_config(request.param), serve=serve) as running:
         gateway = ClockedGateway(running.stack, running.private_jwk)
         gateway.clock = clock

@@ -1,5 +1,5 @@
-"""The services and callers of tests/unit/serve, here too."""
+"""The services and callers of tests/process, here too."""
 
-from tests.unit.serve.conftest import call, serve
+from tests.process.conftest import call, serve
 
 __all__ = ["call", "serve"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.hostile import KINDS
-from tests.unit.serve.running import Caller, base_config, free_ports, status_of
+from tests.process.running import Caller, base_config, free_ports, status_of
 
 WINDOW_S, STARTING_S = 0.7, 0.3
 ROUNDS = dict.fromkeys(KINDS, 4) | {"abandoned_streams": 6}

@@ -10,7 +10,7 @@ import pytest
 
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
-from tests.unit.serve.running import base_config, check_request, eventually, free_ports, signed_headers, status_of
+from tests.process.running import base_config, check_request, eventually, free_ports, signed_headers, status_of
 
 DEADLINE_S = 1.0
 STALL_S = 3.0

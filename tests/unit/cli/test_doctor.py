@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from extauthz.cli.main import app
-from tests.unit.doctor.seeds import ROOT, SEEDS, good
+from tests.unit.envoy.doctor.seeds import ROOT, SEEDS, good
 
 STATIC = ROOT / "envoy" / "static.yaml"
 
