@@ -14,13 +14,13 @@ from jwt.algorithms import RSAAlgorithm
 from bench import requests
 from bench.world import World
 from extauthz.decide.pipeline import decide
-from extauthz.domain.decision import Decision
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import NullDecisionLog
 from extauthz.replay.memory import MemoryReplayStore
-from extauthz.serve.service import Observers
+from extauthz.serve.service import Recorders
+from extauthz.wire.checked import Checked, checked
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.request import read_request
 from extauthz.wire.servicer import Servicer
@@ -39,7 +39,7 @@ def make_servicer(snapshot: Snapshot) -> Servicer:
     return Servicer(
         snapshot,
         MemoryReplayStore(_REPLAY_CAPACITY, share=1),
-        Observers(CheckMetrics(snapshot.gateway.apis), NullDecisionLog()),
+        Recorders(NullDecisionLog(), CheckMetrics(snapshot.gateway.apis)),
     )
 
 
@@ -105,10 +105,11 @@ def decision_call(world: World, snapshot: Snapshot, method: str) -> Callable[[],
     return lambda: decide(request, snapshot, now_ms)
 
 
-def decided(world: World, snapshot: Snapshot, method: str) -> tuple[Request, Decision]:
-    """A request and the decision about it."""
+def record_of(world: World, snapshot: Snapshot, method: str) -> Checked:
+    """The record of a check."""
     request = _read(requests.check_request(world, method), snapshot)
-    return request, decide(request, snapshot, time.time_ns() // 1_000_000)
+    decision = decide(request, snapshot, time.time_ns() // 1_000_000)
+    return checked("0A1B2C3D-1E2F-4A5B-8C6D-7E8F9A0B1C2D", 0.0, request.network, request, decision, snapshot, "r1")
 
 
 def rs256_us(world: World) -> float:

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, example, given, seed, settings, targe
 from bench.hostile import HOSTILE, NOW_MS, TOKENS, Filling, Hostile, hostile_snapshot
 from bench.work import work_of
 from extauthz.domain.decision import Decision, Deny
-from extauthz.domain.request import Request
 from extauthz.replay.memory import MemoryReplayStore
+from extauthz.wire.checked import Checked
 from extauthz.wire.servicer import Servicer
 
 LIMIT_US: Final = 20_000
@@ -75,9 +75,10 @@ class Target:
         self._decision: Decision | None = None
         self._servicer = Servicer(snapshot, MemoryReplayStore(100), self, lambda: NOW_MS)
 
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
+    def record(self, checked: Checked) -> bool:
         """Keep the decision."""
-        self._decision = decision
+        self._decision = checked.decision
+        return True
 
     def reason(self, payload: bytes) -> str:
         """Why the request is refused, or that it is allowed."""

@@ -26,6 +26,7 @@ from extauthz.domain.route import decoded_segments, path_fault
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
 from extauthz.replay.memory import MemoryReplayStore
+from extauthz.wire.checked import Checked
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import Servicer
 from fuzz import oracle, text
@@ -39,8 +40,9 @@ _TOKEN_HEADER: Final = base64.urlsafe_b64encode(b'{"alg":"HS256"}').rstrip(b"=")
 class _LastDecision:
     decision: Decision | None = None
 
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        self.decision = decision
+    def record(self, checked: Checked) -> bool:
+        self.decision = checked.decision
+        return True
 
 
 @cache

@@ -67,11 +67,9 @@ def test_rs256_alone(benchmark: BenchmarkFixture, world: World) -> None:
 
 
 def test_decision_log_hand_over(benchmark: BenchmarkFixture, world: World, snapshot: Snapshot) -> None:
-    request, decision = inprocess.decided(world, snapshot, requests.DIGEST_GET)
-    benchmark(entry_of, "0A1B2C3D-1E2F-4A5B-8C6D-7E8F9A0B1C2D", request, decision, 0.0001, "revision")
+    benchmark(entry_of, inprocess.record_of(world, snapshot, requests.DIGEST_GET))
 
 
 def test_decision_log_line(benchmark: BenchmarkFixture, world: World, snapshot: Snapshot) -> None:
-    request, decision = inprocess.decided(world, snapshot, requests.DIGEST_GET)
-    entry = entry_of("0A1B2C3D-1E2F-4A5B-8C6D-7E8F9A0B1C2D", request, decision, 0.0001, "revision")
+    entry = entry_of(inprocess.record_of(world, snapshot, requests.DIGEST_GET))
     assert "digest" in benchmark(LineMaker(lambda _label: 1.0).line, entry)

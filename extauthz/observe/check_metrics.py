@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from extauthz.domain import reason
-from extauthz.domain.decision import Allow, Decision
-from extauthz.domain.request import Request
+from extauthz.domain.decision import Allow
 from extauthz.families import StreamedFamily
+from extauthz.wire.checked import Checked
 
 BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 OTHER: Final = "other"
@@ -79,20 +79,16 @@ class CheckMetrics(Collector):
         self._named = {"allow": 0, "deny": 0}
         """Series that name an API, by decision."""
 
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        """Count one decision that took ``seconds``."""
-        about = decision.about
-        api = "" if about.api is None else about.api.id
-        network = "internet" if request is None else request.network
+    def record(self, checked: Checked) -> bool:
+        """Count one check."""
+        decision, api = checked.decision, checked.api
         if isinstance(decision, Allow):
-            key = (network, api, about.method, "allow", decision.label)
             if decision.reading:
                 self._count_reading(api, decision)
-        else:
-            # The subject of a denial has an app once that has proved who it is.
-            if about.app is None and decision.reason not in _FOUND_AFTER_A_PROOF:
-                api = ""
-            key = (network, api, about.method, "deny", decision.reason.label)
+        elif not checked.app and decision.reason not in _FOUND_AFTER_A_PROOF:
+            api = ""  # the subject of a denial has an app once that has proved who it is
+        key = (checked.network.value, api, checked.method, checked.outcome, checked.label)
+        seconds = checked.seconds
         with self._lock:
             series = self._series.get(key)
             if series is None:
@@ -101,6 +97,7 @@ class CheckMetrics(Collector):
             durations = series.durations
             durations.buckets[bisect_left(BUCKETS_S, seconds)] += 1
             durations.seconds += seconds
+        return True
 
     def follow(self, apis: Container[str]) -> None:
         """Other APIs exist from now on: forget those that are gone. Any thread may call this."""

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
-from extauthz.domain.decision import Allow, Decision
+from extauthz.domain.decision import Allow
 from extauthz.domain.reason import CATALOGUE
-from extauthz.domain.request import Request
+from extauthz.wire.checked import Checked
 
 LINE_BYTES: Final = 4096
 """No line is longer, line feed included: what a pipe takes in one piece (PIPE_BUF), whoever else writes to it."""
@@ -34,28 +34,24 @@ A plain tuple of short texts: made in the path of a check, and what waits must n
 """
 
 
-def entry_of(request_id: str, request: Request | None, decision: Decision, seconds: float, revision: str) -> Entry:
-    """What the log keeps of a decision until its line is made."""
+def entry_of(checked: Checked) -> Entry:
+    """What the log keeps of a check until its line is made."""
+    request, decision = checked.request, checked.decision
     if request is None:
-        network = method = place = peer = ""
+        method = place = peer = ""
     else:
-        network, method, place, peer = (
-            request.network,
-            request.method[:_SHORT],
-            request.host + request.path,
-            request.peer,
-        )
+        method, place, peer = request.method[:_SHORT], request.host + request.path, request.peer
         if len(place) > _TEXT:
             place = place[:_TEXT]
-    about = decision.about
-    api = "" if about.api is None else about.api.id
-    app = "" if about.app is None else about.app.id
-    stage = about.stage or ""
     if isinstance(decision, Allow):
-        told = ("allow", decision.label, api, stage, about.method, app, network, decision.reading, decision.warning)
-        return (time.time(), request_id, seconds, revision, told, method, place, peer, "")
-    told = ("deny", decision.reason.label, api, stage, about.method, app, network, "", "")
-    return (time.time(), request_id, seconds, revision, told, method, place, peer, decision.detail[:_TEXT])
+        reading, warning, detail = decision.reading, decision.warning, ""
+    else:
+        reading, warning, detail = "", "", decision.detail[:_TEXT]
+    kind = (
+        checked.outcome, checked.label, checked.api, checked.stage, checked.method, checked.app,
+        checked.network.value, reading, warning,
+    )  # fmt: skip
+    return (checked.at_s, checked.id, checked.seconds, checked.revision, kind, method, place, peer, detail)
 
 
 class LineMaker:

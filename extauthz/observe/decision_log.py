@@ -17,12 +17,11 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from extauthz.domain import reason
-from extauthz.domain.decision import Decision, Deny
-from extauthz.domain.request import Request
 from extauthz.families import Gauge, OverWorkers
 from extauthz.observe.decision_line import Entry, LineMaker, entry_of
 from extauthz.observe.log_output import LogOutput
-from extauthz.wire.servicer import Unrecorded, describe
+from extauthz.wire.checked import Checked
+from extauthz.wire.servicer import describe
 
 LINGER_S: Final = 0.02
 """How long lines are gathered before they are written."""
@@ -45,10 +44,10 @@ class NullDecisionLog:
     failing = False
     waiting = 0
     capacity = 0
-    revision = ""
 
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        """Forget the decision."""
+    def record(self, checked: Checked) -> bool:
+        """Forget the check."""
+        return True
 
     def close(self) -> None:
         """Nothing to close."""
@@ -62,12 +61,11 @@ class DecisionLog:
         output: LogOutput,
         capacity: int,
         shares: Mapping[str, float] | None = None,
-        revision: str = "",
         required: bool = False,
     ) -> None:
         """``capacity`` bounds the decisions that wait. ``shares`` tells, by reason, which share is logged; default 1.
 
-        With ``required`` a decision that cannot be recorded is none: ``decided`` raises.
+        With ``required`` a decision that cannot be recorded must not stand: ``record`` says so.
         """
         self.dropped = 0
         """Decisions without a line: the queue was full, or the process ended before they could be written."""
@@ -76,8 +74,6 @@ class DecisionLog:
         self.write_failures = 0
         self.failing = False
         """Whether the last attempt to write failed."""
-        self.revision = revision
-        """Of the snapshot that decides now; a reload assigns it."""
         self._output = output
         self.capacity = capacity
         self._room = capacity
@@ -100,16 +96,16 @@ class DecisionLog:
         """Decisions that are queued."""
         return len(self._entries)
 
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        """Queue one decision. Raises Unrecorded where an audit is required and there is no room."""
-        if self._shares and not self._chosen(decision):
-            return
+    def record(self, checked: Checked) -> bool:
+        """Queue one check. False where an audit is required and there is no room for it."""
+        if self._shares and not self._chosen(checked.label):
+            return True
         if len(self._entries) >= self._room:
-            self._no_room(decision)
-            return
-        self._entries.append(entry_of(request_id, request, decision, seconds, self.revision))
+            return self._no_room(checked)
+        self._entries.append(entry_of(checked))
         if self._asleep:
             self._wake.set()
+        return True
 
     def close(self) -> None:
         """Take no more, write what is queued, waiting a few seconds at most, and close the file."""
@@ -125,16 +121,16 @@ class DecisionLog:
         if self.dropped:
             _log.warning("the decision log lacks %d lines", self.dropped)
 
-    def _chosen(self, decision: Decision) -> bool:
-        label = decision.reason.label if isinstance(decision, Deny) else decision.label
+    def _chosen(self, label: str) -> bool:
         share = self._shares.get(label, 1.0)
         return share >= 1 or self._random.random() < share
 
-    def _no_room(self, decision: Decision) -> None:
+    def _no_room(self, checked: Checked) -> bool:
         # The refusal for want of a record cannot be refused for want of a record.
-        if self._required and not (isinstance(decision, Deny) and decision.reason is reason.AUDIT_UNAVAILABLE):
-            raise Unrecorded
+        if self._required and checked.label != reason.AUDIT_UNAVAILABLE.label:
+            return False
         self.dropped += 1
+        return True
 
     # The thread of the writer.
 

@@ -1,13 +1,13 @@
 """Tracing: one OpenTelemetry span a check, child of the span that Envoy sends along.
 
 Imported only where the configuration has a `tracing` section, for it needs the extra of that name. Envoy's sampled
-flag decides; what it does not sample pays for the look at its metadata, no more. A span tells what Envoy was told: its
-facts are read off the answer, so that no part of the decision knows of tracing.
+flag decides; what it does not sample pays for the look at its metadata, no more. It wraps the servicer, and makes a
+span of the record of a check.
 """
 
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,23 +22,25 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 import extauthz
 from extauthz.config.schema import Tracing as Section
 from extauthz.config.secrets import resolve
-from extauthz.domain.reason import CATALOGUE, Reason
+from extauthz.domain.decision import Allow
+from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
-from extauthz.transport.contract import Metadata
-from extauthz.wire.generated import ext_authz_pb2 as pb
-from extauthz.wire.servicer import SERVICE, Servicer, describe
+from extauthz.wire.checked import Checked
+from extauthz.wire.response import answer_of
+from extauthz.wire.servicer import SERVICE, Metadata, Servicer, describe
 
 SPAN: Final = "ext_authz check"
 _EXPORT_TIMEOUT_S: Final = 2.0
 _FLAGS: Final = slice(53, 55)
 """Of a traceparent: version 2, trace id 32, span id 16 and flags 2 hexadecimal digits (W3C Trace Context, 3.2)."""
-_ERROR_CODE: Final = "X-Ca-Error-Code"
 _Carrier = dict[str, str | bytes]
 _log: Final = logging.getLogger("extauthz")
 
 
 class Tracing:
-    """Asks the servicer and makes a span of its answer, for checks that are to be traced."""
+    """Asks the servicer and makes a span of what it records, for checks that are to be traced."""
+
+    metadata_names: tuple[str, ...] = ("traceparent", "tracestate")
 
     def __init__(self, section: Section, servicer: Servicer, base: Path) -> None:
         """``base`` is the folder of the configuration file."""
@@ -59,48 +61,35 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
         self._told = False
 
-    def check(self, payload: bytes, binding: Network | None, metadata: Metadata) -> bytes | Awaitable[bytes]:
-        """As ``Servicer.check``; ``metadata`` is what came with the call."""
-        carrier = self._wanted(metadata)
-        if carrier is None:
-            return self._servicer.check(payload, binding)
-        started_ns = time.time_ns()
-        answer = self._servicer.check(payload, binding)
-        if isinstance(answer, bytes):
-            self._tell(carrier, started_ns, answer)
-            return answer
-        return self._check_later(carrier, started_ns, answer)
+    def check(
+        self, payload: bytes, binding: Network | None = None, metadata: Metadata = ()
+    ) -> bytes | Awaitable[bytes]:
+        """See ``Checks.check``."""
+        return self._servicer.check(payload, binding, told=self._teller(metadata))
 
-    def refuse(self, why: Reason, metadata: Metadata) -> bytes:
-        """As ``Servicer.refuse``: what a transport does not take on is traced like what was decided."""
-        carrier = self._wanted(metadata)
-        started_ns = time.time_ns()
-        answer = self._servicer.refuse(why)
-        if carrier is not None:
-            self._tell(carrier, started_ns, answer)
-        return answer
+    def refuse(self, cause: Reason, binding: Network | None = None, metadata: Metadata = ()) -> bytes:
+        """See ``Checks.refuse``: what a transport does not take on is traced like what was decided."""
+        return self._servicer.refuse(cause, binding, told=self._teller(metadata))
 
     def close(self) -> None:
         """Send what waits. Blocks for a few seconds at most."""
         self._provider.shutdown()
 
-    def _wanted(self, metadata: Metadata) -> _Carrier | None:
-        """What names the parent, or None for what is not to be traced."""
-        carrier = {key: value for key, value in metadata if key in ("traceparent", "tracestate")}
+    def _teller(self, metadata: Metadata) -> Callable[[Checked], None] | None:
+        """What makes a span of a check, or None for one that is not to be traced."""
+        carrier = {key: value for key, value in metadata if key in self.metadata_names}
         parent = carrier.get("traceparent")
         wanted = self._without_parent if parent is None else is_sampled(parent)
-        return carrier if wanted else None
+        if not wanted:
+            return None
+        started_ns = time.time_ns()
+        return lambda checked: self._tell(carrier, started_ns, checked)
 
-    async def _check_later(self, carrier: _Carrier, started_ns: int, answer: Awaitable[bytes]) -> bytes:
-        told = await answer
-        self._tell(carrier, started_ns, told)
-        return told
-
-    def _tell(self, carrier: _Carrier, started_ns: int, answer: bytes) -> None:
+    def _tell(self, carrier: _Carrier, started_ns: int, checked: Checked) -> None:
         ended_ns = time.time_ns()
         try:
             context = self._propagator.extract(carrier)
-            attributes, failed = describe_answer(answer)
+            attributes, failed = describe_check(checked)
             span = self._tracer.start_span(SPAN, context, SpanKind.SERVER, attributes, start_time=started_ns)
             if failed:
                 span.set_status(StatusCode.ERROR)
@@ -119,23 +108,31 @@ def is_sampled(traceparent: str | bytes) -> bool:
         return False
 
 
-def describe_answer(answer: bytes) -> tuple[dict[str, str | int | bool], bool]:
-    """The attributes of a serialized CheckResponse, and whether it is a failure, as opposed to a decision.
+def describe_check(checked: Checked) -> tuple[dict[str, str | int | bool], bool]:
+    """The attributes of a check, and whether it is a failure, as opposed to a decision.
 
     Nothing that a client chose: the message of a denial, which may quote the request, is left out.
     """
-    response = pb.CheckResponse.FromString(answer)
-    facts = {name: value.string_value for name, value in response.dynamic_metadata.fields.items()}
+    facts = {
+        "decision_id": checked.id,
+        "decision": checked.outcome,
+        "reason": checked.label,
+        "network": checked.network.value,
+        "api": checked.api,
+        "stage": checked.stage,
+        "method": checked.method,
+        "app_id": checked.app,
+        "revision": checked.revision,
+    }
     attributes: dict[str, str | int | bool] = {f"extauthz.{name}": text for name, text in facts.items() if text}
     attributes |= {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": "Check"}
-    cause = CATALOGUE.get(facts.get("reason", ""))
-    if cause is None:
+    if isinstance(checked.decision, Allow):
         return attributes, False
-    denied = response.denied_response
-    codes = [option.header.value for option in denied.headers if option.header.key == _ERROR_CODE]
+    cause = checked.decision.reason
+    answer = answer_of(cause, "", checked.snapshot.gateway.settings.errors)
     attributes |= {
-        "http.response.status_code": int(denied.status.code),
-        "extauthz.error_code": codes[0] if codes else "",
+        "http.response.status_code": answer.status,
+        "extauthz.error_code": answer.code,
         "extauthz.failure": cause.failure,
         "extauthz.advice": cause.advice,
     }

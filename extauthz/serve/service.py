@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -13,9 +13,7 @@ from extauthz.config import ServiceConfig
 from extauthz.config.place import ALONE, Place
 from extauthz.config.schema import ConfigFile
 from extauthz.config.secrets import FromFile
-from extauthz.domain.decision import Decision
 from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
-from extauthz.domain.request import Request
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
 from extauthz.observe.check_metrics import CheckMetrics
@@ -28,7 +26,8 @@ from extauthz.transport.contract import Health, Transport
 from extauthz.transport.grpcio import GrpcioTransport
 from extauthz.transport.listening import listening
 from extauthz.transport.tls import CertificateMetrics, Certificates
-from extauthz.wire.servicer import Servicer, wall_clock_ms
+from extauthz.wire.checked import Checked
+from extauthz.wire.servicer import Checks, Servicer, wall_clock_ms
 
 GRACE_S: Final = 5.0
 """How long the stop waits for checks in flight, in seconds."""
@@ -36,21 +35,25 @@ RECORDS_S: Final = CLOSE_TIMEOUT_S + 1
 """How long it then waits for what is recorded of checks to be written, in seconds."""
 _log: Final = logging.getLogger("extauthz")
 
-if TYPE_CHECKING:
-    from extauthz.observe.tracing import Tracing
+
+class Traced(Checks, Protocol):
+    """The servicer with a span around each check."""
+
+    def close(self) -> None:
+        """Send what waits. Blocks for a few seconds at most."""
+        ...
 
 
-class Observers:
-    """The decision log and the metrics, told together: in this order, so that only what is recorded is counted."""
+class Recorders:
+    """The decision log and the metrics: in this order, so that only what is recorded is counted."""
 
-    def __init__(self, metrics: CheckMetrics, log: DecisionLog | NullDecisionLog) -> None:
-        self._metrics = metrics
+    def __init__(self, log: DecisionLog | NullDecisionLog, metrics: CheckMetrics) -> None:
         self._log = log
+        self._metrics = metrics
 
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        """Tell both. Raises Unrecorded."""
-        self._log.decided(request_id, request, decision, seconds)
-        self._metrics.decided(request_id, request, decision, seconds)
+    def record(self, checked: Checked) -> bool:
+        """Tell both; whether the decision may stand."""
+        return self._log.record(checked) and self._metrics.record(checked)
 
 
 class Service:
@@ -70,8 +73,9 @@ class Service:
             gateway = snapshot.gateway
             horizon = gateway.horizon.starting_empty(now_ms())
             snapshot = snapshot._replace(gateway=replace(gateway, horizon=horizon))
-        self.servicer = Servicer(snapshot, self._store.store, Observers(metrics, self._decision_log), now_ms)
+        self.servicer = Servicer(snapshot, self._store.store, Recorders(self._decision_log, metrics), now_ms)
         self._tracing = _open_tracing(config, self.servicer)
+        self._checks: Checks = self._tracing or self.servicer
         self._certificates = [
             None if listen.tls is None else Certificates(listen.tls, config.path.parent, listen.address)
             for listen in file.listen
@@ -124,19 +128,18 @@ class Service:
         listen = file.listen[number]
         address = place.address(listen.address)
         place_and_limits = (
-            address, listen.network, self.servicer, self._health,
+            address, listen.network, self._checks, self._health,
             file.limits.in_flight, file.limits.message_mebibytes << 20,
         )  # fmt: skip
         with listening(address, _key(number)):
             if certificates is not None:
-                return GrpcioTransport(*place_and_limits, certificates, traced=self._tracing)
-            return choose_transport(file.transport)(*place_and_limits, traced=self._tracing)
+                return GrpcioTransport(*place_and_limits, certificates)
+            return choose_transport(file.transport)(*place_and_limits)
 
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""
         self._metrics.follow(config.snapshot.gateway.apis)
         self.servicer.adopt(config.snapshot, self._keys.follow)
-        self._decision_log.revision = self.servicer.current.snapshot.revision
 
     def readiness(self) -> dict[str, Any]:
         """Whether checks should come here, and which revision decides them."""
@@ -152,7 +155,7 @@ def _key(number: int) -> str:
     return f"listen[{number}].address"
 
 
-def _open_tracing(config: ServiceConfig, servicer: Servicer) -> "Tracing | None":
+def _open_tracing(config: ServiceConfig, servicer: Servicer) -> Traced | None:
     if config.file.tracing is None:
         return None
     try:
@@ -179,4 +182,4 @@ def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
             ) from None
     shares = dict.fromkeys(ALLOW_LABELS, section.sample_allowed) | dict.fromkeys(CATALOGUE, section.sample_denied)
     shares |= section.sample_reasons
-    return DecisionLog(output, section.capacity, shares, config.snapshot.revision, section.audit == "required")
+    return DecisionLog(output, section.capacity, shares, section.audit == "required")

@@ -3,10 +3,10 @@
 from typing import Protocol
 
 from extauthz.domain.request import Network
-from extauthz.transport.contract import Health, TracedChecks, Transport
+from extauthz.transport.contract import Health, Transport
 from extauthz.transport.grpcio import GrpcioTransport
 from extauthz.transport.native import NativeTransport
-from extauthz.wire.servicer import Servicer
+from extauthz.wire.servicer import Checks
 
 
 class MakeTransport(Protocol):
@@ -16,12 +16,10 @@ class MakeTransport(Protocol):
         self,
         address: str,
         binding: Network | None,
-        servicer: Servicer,
+        checks: Checks,
         health: Health,
         in_flight_limit: int,
         message_limit: int,
-        *,
-        traced: TracedChecks | None,
     ) -> Transport: ...
 
 

@@ -1,17 +1,14 @@
 """Transports: how Envoy's questions reach the servicer. Both speak the same protocol; `native` costs less per check.
 
-A transport serves one address and knows nothing of what it carries: it hands request bytes to ``Servicer.check`` and
+A transport serves one address and knows nothing of what it carries: it hands request bytes to ``Checks.check`` and
 answers with what comes back, at once or later. What it cannot take on it refuses with an explicit denial, never with a
 gRPC error, which Envoy under ``failure_mode_allow`` would turn into an allow.
 """
 
-from collections.abc import Awaitable, Iterable
 from typing import Final, Protocol
 
 from grpc_health.v1 import health_pb2
 
-from extauthz.domain.reason import Reason
-from extauthz.domain.request import Network
 from extauthz.wire.servicer import SERVICE
 
 HEALTH_PATH: Final = "/grpc.health.v1.Health/Check"
@@ -50,22 +47,6 @@ class Transport(Protocol):
 
     async def stop(self, grace_s: float) -> None:
         """Finish what is in flight, for at most ``grace_s`` seconds, then close."""
-        ...
-
-
-Metadata = Iterable[tuple[str, str | bytes]]
-"""What came with a gRPC call: names and values."""
-
-
-class TracedChecks(Protocol):
-    """The servicer, with a span around it."""
-
-    def check(self, payload: bytes, binding: Network | None, metadata: Metadata) -> bytes | Awaitable[bytes]:
-        """As ``Servicer.check``; the span of who asks is in ``metadata``."""
-        ...
-
-    def refuse(self, why: Reason, metadata: Metadata) -> bytes:
-        """As ``Servicer.refuse``."""
         ...
 
 

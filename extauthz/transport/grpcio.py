@@ -11,11 +11,11 @@ from google.protobuf.message import DecodeError
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
-from extauthz.transport.contract import HEALTH_PATH, Health, TracedChecks, bound_address
+from extauthz.transport.contract import HEALTH_PATH, Health, bound_address
 from extauthz.transport.listening import socket_mode
 from extauthz.transport.stall import LOOK_S, SETTLE_S, StallWatch
 from extauthz.transport.tls import Certificates, may_ask
-from extauthz.wire.servicer import CHECK_PATH, Servicer
+from extauthz.wire.servicer import CHECK_PATH, Checks, Metadata
 
 _LARGEST: Final = 64 * 1024 * 1024
 _OPTIONS: Final = (
@@ -36,20 +36,17 @@ class GrpcioTransport:
         self,
         address: str,
         binding: Network | None,
-        servicer: Servicer,
+        checks: Checks,
         health: Health,
         in_flight_limit: int,
         message_limit: int,
         certificates: Certificates | None = None,
-        *,
-        traced: TracedChecks | None = None,
     ) -> None:
         """With ``certificates`` it speaks TLS, else plain text."""
         self.address = address
         self.in_flight = 0
         self._binding = binding
-        self._servicer = servicer
-        self._traced = traced
+        self._checks = checks
         self._health = health
         self._limit = in_flight_limit
         self._message_limit = message_limit
@@ -105,9 +102,10 @@ class GrpcioTransport:
             self.in_flight -= 1
 
     def _refuse(self, why: Reason, context: Any) -> bytes:
-        if self._traced is None:
-            return self._servicer.refuse(why)
-        return self._traced.refuse(why, context.invocation_metadata() or ())
+        return self._checks.refuse(why, self._binding, self._metadata(context))
+
+    def _metadata(self, context: Any) -> Metadata:
+        return (context.invocation_metadata() or ()) if self._checks.metadata_names else ()
 
     async def _check(self, payload: bytes, context: Any) -> bytes:
         if self._names is not None and not may_ask(context, self._names):
@@ -120,10 +118,7 @@ class GrpcioTransport:
         self._notice_a_stall()
         if self._watch.passed_s < self._settled_s:
             await self._until_settled()
-        if self._traced is None:
-            answer = self._servicer.check(payload, self._binding)
-        else:
-            answer = self._traced.check(payload, self._binding, context.invocation_metadata() or ())
+        answer = self._checks.check(payload, self._binding, self._metadata(context))
         if isinstance(answer, bytes):
             return answer
         self.in_flight += 1

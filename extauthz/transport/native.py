@@ -19,10 +19,10 @@ from typing import Any, Final
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
-from extauthz.transport.contract import HEALTH_PATH, Health, Metadata, TracedChecks, bound_address
+from extauthz.transport.contract import HEALTH_PATH, Health, bound_address
 from extauthz.transport.listening import socket_mode
 from extauthz.transport.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
-from extauthz.wire.servicer import CHECK_PATH, Servicer, describe
+from extauthz.wire.servicer import CHECK_PATH, Checks, Metadata, describe
 
 QUIET_S: Final = 0.25
 """The stop closes connections once nothing was asked for so long: closing is at once, also for answers on their way."""
@@ -53,19 +53,16 @@ class NativeTransport:
         self,
         address: str,
         binding: Network | None,
-        servicer: Servicer,
+        checks: Checks,
         health: Health,
         in_flight_limit: int,
         message_limit: int,
-        *,
-        traced: TracedChecks | None = None,
     ) -> None:
         from pygrpc_native import NativeGrpcFront  # an optional extra: imported where it is used
 
         self.address = address
         self._binding = binding
-        self._servicer = servicer
-        self._traced = traced
+        self._checks = checks
         self._metadata: dict[int, Metadata] = {}
         """Of the calls that wait, by call id; only with tracing."""
         self._health = health
@@ -125,7 +122,7 @@ class NativeTransport:
             self._working = 0
 
     def _receive(self, wait_ms: int) -> list[Any] | None:
-        if self._traced is None:
+        if not self._checks.metadata_names:
             events: list[Any] | None = self._front.recv_batch(_BATCH, wait_ms)
             return events
         detailed = self._front.recv_batch_details(_BATCH, wait_ms)
@@ -193,7 +190,7 @@ class NativeTransport:
 
     def _answer_group(self, group: list[_Waiting]) -> int:
         """Answer until a stall; how many of them are answered, at once or later."""
-        check, binding, traced = self._servicer.check, self._binding, self._traced
+        check, binding, metadata = self._checks.check, self._binding, self._metadata
         self._working = len(group)
         answers: list[_Call] = []
         done, clock, passed_s = 0, time.monotonic, self._watch.passed_s
@@ -206,10 +203,7 @@ class NativeTransport:
             if len(payload) > self._message_limit:
                 answers.append((call_id, self._refuse(reason.REQUEST_INVALID, call_id)))
                 continue
-            if traced is None:
-                answer = check(payload, binding)
-            else:
-                answer = traced.check(payload, binding, self._metadata.pop(call_id, ()))
+            answer = check(payload, binding, metadata.pop(call_id, ()))
             if isinstance(answer, bytes):
                 answers.append((call_id, answer))
             else:
@@ -221,9 +215,7 @@ class NativeTransport:
         return done
 
     def _refuse(self, why: Reason, call_id: int) -> bytes:
-        if self._traced is None:
-            return self._servicer.refuse(why)
-        return self._traced.refuse(why, self._metadata.pop(call_id, ()))
+        return self._checks.refuse(why, self._binding, self._metadata.pop(call_id, ()))
 
     def _answer_health(self, call_id: int, payload: bytes) -> None:
         try:

@@ -67,7 +67,7 @@ class Responder:
                 built += self._carried(headers, misspelled)
         else:
             built = self._denied(decision.reason, decision.about, network, grpc_caller)
-            answer = _answer(decision.reason, decision.fact, self._settings.errors)
+            answer = answer_of(decision.reason, decision.fact, self._settings.errors)
             built += tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
         return built.replace(self._stand_in_bytes, request_id.encode()) + revision
 
@@ -77,7 +77,7 @@ class Responder:
         return check_response(changes, self._stand_in, metadata).SerializeToString()
 
     def _build_denied(self, cause: Reason, about: Subject, network: Network, grpc_caller: bool) -> bytes:
-        denial = Denial(cause, _answer(cause, "", self._settings.errors), grpc_caller)
+        denial = Denial(cause, answer_of(cause, "", self._settings.errors), grpc_caller)
         metadata = self._metadata_of("deny", cause.label, about, network)
         return check_response(denial, self._stand_in, metadata).SerializeToString()
 
@@ -174,7 +174,7 @@ def tell(answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
     return told.SerializeToString()
 
 
-def _answer(cause: Reason, fact: str, errors: ErrorSettings) -> Answer:
+def answer_of(cause: Reason, fact: str, errors: ErrorSettings) -> Answer:
     """What the caller is told. Under ``reveal: minimal`` unknown key and wrong signature are one and the same."""
     if errors.reveal is Reveal.MINIMAL and cause in (reason.APP_KEY_UNKNOWN, reason.SIGNATURE_MISMATCH):
         return errors.answer(reason.SIGNATURE_MISMATCH)._replace(message=_MINIMAL_SIGNATURE_MESSAGE)

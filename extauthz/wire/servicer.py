@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
@@ -19,6 +19,7 @@ from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse, Subject
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
+from extauthz.wire.checked import Checked, checked
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.request import is_grpc, read_request
 from extauthz.wire.response import Responder, tell_revision
@@ -47,7 +48,9 @@ class Current(NamedTuple):
     snapshot: Snapshot
     responder: Responder
     """Of the gateway half."""
-    revision: bytes
+    revision: str
+    """Of the snapshot."""
+    revision_bytes: bytes
     """What is joined to every answer, see ``tell_revision``."""
 
     @classmethod
@@ -55,38 +58,66 @@ class Current(NamedTuple):
         """Prepare a snapshot for serving. Answers that were built ``before`` are kept while the gateway half stays."""
         kept = before is not None and before.snapshot.gateway is snapshot.gateway
         responder = before.responder if kept and before is not None else Responder(snapshot.gateway, _STAND_IN)
-        return cls(snapshot, responder, tell_revision(snapshot.revision))
+        revision = snapshot.revision
+        return cls(snapshot, responder, revision, tell_revision(revision))
 
 
-class Unrecorded(Exception):
-    """A decision that must not stand, because an audit is required and there is no room for its record."""
+class Recorder(Protocol):
+    """Who keeps records of checks: the decision log, the metrics."""
 
+    def record(self, checked: Checked) -> bool:
+        """Keep the record of a check that was decided. Whether the decision may stand.
 
-class Observer(Protocol):
-    """Who wants to know about decisions: metrics, the decision log."""
-
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
-        """One check was decided. ``request`` is None when there was none to read.
-
-        May raise Unrecorded, and is then told of a denial with ``AUDIT_UNAVAILABLE`` instead.
+        It may not when an audit is required and there is no room for its record. The check is then denied with
+        ``AUDIT_UNAVAILABLE``, a record for which there is always room.
         """
         ...
+
+
+Metadata = Iterable[tuple[str, str | bytes]]
+"""What came with a gRPC call: names and values."""
+
+
+class Checks(Protocol):
+    """Who answers checks: the servicer, or what wraps it."""
+
+    metadata_names: tuple[str, ...]
+    """Names of the metadata that it wants to see; a transport need not read any other."""
+
+    def check(
+        self, payload: bytes, binding: Network | None = None, metadata: Metadata = ()
+    ) -> bytes | Awaitable[bytes]:
+        """Decide about one serialized CheckRequest. ``binding`` is the network of the listener it came by.
+
+        The answer is bytes, or an awaitable of bytes when a shared replay store has to be asked.
+        """
+        ...
+
+    def refuse(self, cause: Reason, binding: Network | None = None, metadata: Metadata = ()) -> bytes:
+        """An explicit denial for a check that is not even started."""
+        ...
+
+
+Told = Callable[[Checked], None]
+"""Somebody who wants to know of one check."""
 
 
 class Servicer:
     """Answers checks. Transports call ``check``, reloads ``adopt``."""
 
+    metadata_names: tuple[str, ...] = ()
+
     def __init__(
         self,
         snapshot: Snapshot,
         store: ReplayStore,
-        observer: Observer,
+        recorder: Recorder,
         now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         """``now_ms`` gives the time in milliseconds since 1970; tests pass their own."""
         self.current = Current.of(snapshot)
         self._store = store
-        self._observer = observer
+        self._recorder = recorder
         self._now_ms = now_ms
 
     def adopt(self, snapshot: Snapshot, announce: Callable[[Snapshot], None] = lambda _: None) -> None:
@@ -98,29 +129,30 @@ class Servicer:
         announce(adopted)
         self.current = Current.of(adopted, self.current)
 
-    def check(self, payload: bytes, binding: Network | None = None) -> bytes | Awaitable[bytes]:
-        """Decide about one serialized CheckRequest. ``binding`` is the network of the listener it came by.
-
-        The answer is bytes, or an awaitable of bytes when a shared replay store has to be asked.
-        """
-        check = _Check(self.current)
+    def check(
+        self, payload: bytes, binding: Network | None = None, metadata: Metadata = (), told: Told | None = None
+    ) -> bytes | Awaitable[bytes]:
+        """See ``Checks.check``. ``told`` gets the record of this check."""
+        check = _Check(self.current, binding, told)
         try:
-            decision = self._decide(check, payload, binding)
+            decision = self._decide(check, payload)
             if isinstance(decision, Allow | Deny):
                 return self._finish(check, decision)
             return self._finish_later(check, decision)
         except Exception as error:
             return self._failed(check, error)
 
-    def refuse(self, cause: Reason) -> bytes:
-        """An explicit denial for a check that is not even started."""
-        check = _Check(self.current)
+    def refuse(
+        self, cause: Reason, binding: Network | None = None, metadata: Metadata = (), told: Told | None = None
+    ) -> bytes:
+        """See ``Checks.refuse``. ``told`` gets the record of this check."""
+        check = _Check(self.current, binding, told)
         try:
             return self._finish(check, Deny(cause, Subject()))
         except Exception as error:
             return self._failed(check, error)
 
-    def _decide(self, check: "_Check", payload: bytes, binding: Network | None) -> Decision | Awaitable[Decision]:
+    def _decide(self, check: "_Check", payload: bytes) -> Decision | Awaitable[Decision]:
         try:
             message = pb.CheckRequest.FromString(payload)
         except DecodeError:
@@ -131,7 +163,7 @@ class Servicer:
         if len(asked.http.header_map.headers) > MAX_HEADERS or len(asked.http.headers) > MAX_HEADERS:
             return Deny(reason.REQUEST_INVALID, Subject(), "too many headers")
         snapshot = check.current.snapshot
-        check.request = request = read_request(message, binding, snapshot.gateway.settings)
+        check.request = request = read_request(message, check.binding, snapshot.gateway.settings)
         now_ms = self._now_ms()
         decision = decide(request, snapshot, now_ms)
         if isinstance(decision, Allow) and decision.uses:
@@ -166,38 +198,61 @@ class Servicer:
             return self._failed(check, error)
 
     def _finish(self, check: "_Check", decision: Decision) -> bytes:
-        request = check.request
-        network = Network.INTERNET if request is None else request.network
-        grpc_caller = isinstance(decision, Deny) and request is not None and is_grpc(request.headers)
-        answer = check.current.responder.respond(decision, network, check.id, grpc_caller, check.current.revision)
-        self._observer.decided(check.id, request, decision, time.perf_counter() - check.started)
+        answer = self._answer(check, decision)
+        if not self._keep(check, decision):
+            deny = Deny(reason.AUDIT_UNAVAILABLE, Subject())
+            answer = self._answer(check, deny)
+            self._keep(check, deny)
         return answer
+
+    def _answer(self, check: "_Check", decision: Decision) -> bytes:
+        grpc_caller = isinstance(decision, Deny) and check.request is not None and is_grpc(check.request.headers)
+        current = check.current
+        return current.responder.respond(decision, check.network, check.id, grpc_caller, current.revision_bytes)
+
+    def _keep(self, check: "_Check", decision: Decision) -> bool:
+        """Tell everybody of the decision; whether it may stand."""
+        current = check.current
+        record = checked(
+            check.id, check.started, check.network, check.request, decision, current.snapshot, current.revision
+        )
+        if not self._recorder.record(record):
+            return False
+        if check.told is not None:
+            check.told(record)
+        return True
 
     def _failed(self, check: "_Check", error: Exception) -> bytes:
         # The message of an exception may quote what a client sent; its type and place do not.
-        if isinstance(error, Unrecorded):
-            deny = Deny(reason.AUDIT_UNAVAILABLE, Subject())
-        else:
-            _log.error("check %s failed: %s", check.id, describe(error))
-            deny = Deny(reason.INTERNAL_ERROR, Subject(), detail=type(error).__name__)
-        answer = check.current.responder.respond(deny, Network.INTERNET, check.id, False, check.current.revision)
+        _log.error("check %s failed: %s", check.id, describe(error))
+        deny = Deny(reason.INTERNAL_ERROR, Subject(), detail=type(error).__name__)
+        answer = self._answer(check, deny)
         try:
-            self._observer.decided(check.id, check.request, deny, time.perf_counter() - check.started)
+            self._keep(check, deny)
         except Exception as second:
-            _log.error("check %s could not be observed: %s", check.id, describe(second))
+            _log.error("check %s could not be recorded: %s", check.id, describe(second))
         return answer
 
 
 class _Check:
     """What is known about one check while it runs."""
 
-    __slots__ = ("current", "id", "request", "started")
+    __slots__ = ("binding", "current", "id", "request", "started", "told")
 
-    def __init__(self, current: Current) -> None:
+    def __init__(self, current: Current, binding: Network | None, told: Told | None) -> None:
         self.started = time.perf_counter()
         self.current = current
+        self.binding = binding
+        self.told = told
         self.id = new_request_id()
         self.request: Request | None = None
+
+    @property
+    def network(self) -> Network:
+        """By which the check came: as the request says, or, where there is none, as its listener does."""
+        if self.request is not None:
+            return self.request.network
+        return Network.INTERNET if self.binding is None else self.binding
 
 
 _drawn: Final[list[str]] = []

@@ -144,8 +144,8 @@ def test_a_fault_inside_the_service_is_a_503_where_envoy_would_fail_open(careles
         raise RuntimeError("with demo-app-secret-0001 in its message")
 
     class Nobody:
-        def decided(self, *_: object) -> None:
-            pass
+        def record(self, *_: object) -> bool:
+            return True
 
     service, gateway = careless
     servicer = Servicer(snapshot(ErrorSettings()), MemoryReplayStore(1), Nobody(), broken_clock)

@@ -8,11 +8,13 @@ from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy, DigestRules, Strictness
 from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, App, Grant, KeyPair, hash_app_code, sign_with
-from extauthz.domain.directory import build_directory
+from extauthz.domain.decision import Allow, Deny
+from extauthz.domain.directory import EMPTY, build_directory
 from extauthz.domain.gateway import build_gateway
 from extauthz.domain.request import Delivery, Network, Request, Stage
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.wire.checked import Checked, checked
 
 NOW_MS = 1_700_000_000_000
 NOW_S = NOW_MS // 1000
@@ -124,3 +126,15 @@ def resigned(sent: Request, secret: str = SECRET) -> Request:
 def from_vector(vector: Mapping[str, Any]) -> Request:
     """The request of an entry in a vectors file."""
     return request(vector["method"], vector["target"], vector["headers"], base64.b64decode(vector["body_base64"]))
+
+
+_NO_APIS = build_gateway("r1", NOW_MS, Settings(), [])
+
+
+def record_of(
+    check_id: str, sent: Request | None, decision: Allow | Deny, seconds: float, revision: str = "r1"
+) -> Checked:
+    """The record of a check as the servicer would make it."""
+    network = Network.INTERNET if sent is None else sent.network
+    made = checked(check_id, 0.0, network, sent, decision, Snapshot(_NO_APIS, EMPTY), revision)
+    return made._replace(seconds=seconds)

@@ -33,9 +33,8 @@ class Both:
         self.metrics = CheckMetrics(demo()[0].gateway.apis)
         self._log = DecisionLog(Kept(self.output), 1000)
 
-    def decided(self, *given):
-        self.metrics.decided(*given)
-        self._log.decided(*given)
+    def record(self, checked):
+        return self.metrics.record(checked) and self._log.record(checked)
 
     def close(self):
         self._log.close()

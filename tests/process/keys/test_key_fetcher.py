@@ -12,12 +12,11 @@ import pytest
 import yaml
 
 from extauthz.config import load
-from extauthz.domain.decision import Decision
 from extauthz.domain.key_source import KeySource, RemoteKeys
-from extauthz.domain.request import Request
 from extauthz.keys.fetcher import KeyFeed, KeyFetcher
 from extauthz.keys.http import FetchResult
 from extauthz.replay.memory import MemoryReplayStore
+from extauthz.wire.checked import Checked
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import Servicer
 from tests.process.keys.key_server import KeyServer, Reply
@@ -242,8 +241,9 @@ def test_a_discovery_document_of_another_issuer_gives_no_keys(server: KeyServer)
 class Nobody:
     """Who wants to know nothing."""
 
-    def decided(self, request_id: str, request: Request | None, decision: Decision, seconds: float) -> None:
+    def record(self, checked: Checked) -> bool:
         """Forget it."""
+        return True
 
 
 def config_file(folder: Path, server: KeyServer, **plugin: Any) -> Path:

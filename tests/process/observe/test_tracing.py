@@ -117,10 +117,10 @@ def test_an_answer_that_comes_later_is_traced_when_it_comes(collector):
     payload = checking.check_request().SerializeToString()
 
     class Later:
-        def check(self, payload, binding):
+        def check(self, payload, binding, told):
             async def answer():
                 await asyncio.sleep(0.05)
-                return servicer.check(payload, binding)
+                return servicer.check(payload, binding, told=told)
 
             return answer()
 
@@ -139,10 +139,10 @@ def test_what_is_refused_before_the_decision_is_traced_too(transport, collector)
     class Slow:
         refuse = staticmethod(servicer.refuse)
 
-        def check(self, payload, binding):
+        def check(self, payload, binding, told):
             async def answer():
                 await asyncio.sleep(0.3)
-                return servicer.check(payload, binding)
+                return servicer.check(payload, binding, told=told)
 
             return answer()
 
@@ -150,7 +150,7 @@ def test_what_is_refused_before_the_decision_is_traced_too(transport, collector)
     tracing = Tracing(Section(endpoint=collector.endpoint), slow, Path())
 
     async def ask_all():
-        at = choose_transport(transport)("127.0.0.1:0", None, slow, Health(), 2, LARGEST, traced=tracing)
+        at = choose_transport(transport)("127.0.0.1:0", None, tracing, Health(), 2, LARGEST)
         await at.start()
         async with grpc.aio.insecure_channel(at.address) as channel:
             check = channel.unary_unary(CHECK_PATH)
@@ -174,8 +174,8 @@ def span_error():
 
 def test_a_failure_is_an_error_of_the_span_and_a_denial_is_none(collector):
     class Failing:
-        def check(self, payload, binding):
-            return checking.servicer().refuse(reason.INTERNAL_ERROR)
+        def check(self, payload, binding, told):
+            return checking.servicer().refuse(reason.INTERNAL_ERROR, binding, told=told)
 
     tracing = Tracing(Section(endpoint=collector.endpoint), Failing(), Path())
     tracing.check(b"", None, [("traceparent", SAMPLED)])
@@ -186,11 +186,12 @@ def test_a_failure_is_an_error_of_the_span_and_a_denial_is_none(collector):
 
 def test_what_cannot_be_traced_is_answered_all_the_same(collector, caplog):
     class Odd:
-        def check(self, payload, binding):
-            return b"\xff"
+        def check(self, payload, binding, told):
+            told(None)
+            return b"answer"
 
     tracing = Tracing(Section(endpoint=collector.endpoint), Odd(), Path())
-    assert {tracing.check(b"", None, [("traceparent", SAMPLED)]) for _ in range(3)} == {b"\xff"}
+    assert {tracing.check(b"", None, [("traceparent", SAMPLED)]) for _ in range(3)} == {b"answer"}
     tracing.close()
     assert caplog.text.count("could not be traced") == 1
 

@@ -37,11 +37,13 @@ class Scripted:
         self.refused: list[Reason] = []
         self._answer = answer
 
-    def check(self, payload: bytes, binding=None) -> bytes | Awaitable[bytes]:
+    metadata_names = ()
+
+    def check(self, payload: bytes, binding=None, metadata=()) -> bytes | Awaitable[bytes]:
         self.started.append(payload)
         return self._answer(payload)
 
-    def refuse(self, cause: Reason) -> bytes:
+    def refuse(self, cause: Reason, binding=None, metadata=()) -> bytes:
         self.refused.append(cause)
         return cause.label.encode()
 
@@ -66,7 +68,7 @@ def with_transport(kind: str, servicer: Scripted, use, limit: int = 500, address
     """Run ``use(channel, transport)`` against a transport with this servicer."""
 
     async def run() -> None:
-        transport = choose_transport(kind)(address, None, servicer, Health(), limit, LARGEST, traced=None)
+        transport = choose_transport(kind)(address, None, servicer, Health(), limit, LARGEST)
         await transport.start()
         try:
             async with grpc.aio.insecure_channel(transport.address) as channel:
@@ -309,7 +311,7 @@ def test_refusals_that_together_take_long_are_no_stall_after_which_nothing_would
         assert answers["done"] > 20
 
     class SlowToRefuse(Scripted):
-        def refuse(self, cause: Reason) -> bytes:
+        def refuse(self, cause: Reason, binding=None, metadata=()) -> bytes:
             time.sleep(0.001)
             return super().refuse(cause)
 

@@ -24,7 +24,7 @@ from extauthz.serve.service import Service
 from extauthz.serve.worker_numbers import pieces
 from extauthz.wire.servicer import Current, Servicer
 from tests.process.running import base_config
-from tests.unit.building import APP, APP_CODE, DIGEST, JWT, NONE, NOW_MS, api, snapshot
+from tests.unit.building import APP, APP_CODE, DIGEST, JWT, NONE, NOW_MS, api, record_of, snapshot
 from tests.unit.wire.checking import check_request
 
 CODED = {"authorization": "APPCODE demo-app-code-0001"}
@@ -99,9 +99,9 @@ def test_an_app_that_asks_every_api_takes_no_room_from_those_that_are_called():
     held = many(50, APP_CODE)
     told = CheckMetrics(held.gateway.apis, most_allowed=20, most_denied=10)
     for one in held.gateway.apis.values():
-        told.decided("id", None, Deny(reason.NOT_GRANTED, Subject(one, None, "appcode", APP)), 0.0)
+        told.record(record_of("id", None, Deny(reason.NOT_GRANTED, Subject(one, None, "appcode", APP)), 0.0))
     for one in held.gateway.apis.values():
-        told.decided("id", None, Allow("allowed", Subject(one, None, "appcode", APP)), 0.0)
+        told.record(record_of("id", None, Allow("allowed", Subject(one, None, "appcode", APP)), 0.0))
     found = counted(told)
     assert found[OTHER, "deny", "not_granted"] == 40
     assert found[OTHER, "allow", "allowed"] == 30
@@ -113,7 +113,7 @@ def test_an_api_that_a_reload_took_away_is_forgotten_and_makes_room():
     told = CheckMetrics({"old-1", "old-2"}, most_allowed=2)
 
     def allowed(name):
-        told.decided("id", None, Allow("allowed", Subject(api(id=name)), warning="w", reading="r"), 0.0)
+        told.record(record_of("id", None, Allow("allowed", Subject(api(id=name)), warning="w", reading="r"), 0.0))
 
     for name in "old-1", "old-2":
         allowed(name)
@@ -145,7 +145,7 @@ def ten_thousand_apis():
     told = CheckMetrics({f"api-{number}" for number in range(10_000)})
     for number in range(10_000):
         about = Subject(api(id=f"api-{number}"), None, "digest", APP)
-        told.decided("id", None, Allow("allowed", about), 0.001)
+        told.record(record_of("id", None, Allow("allowed", about), 0.001))
     return build_registry(told)
 
 

@@ -18,8 +18,7 @@ from extauthz.domain.request import Stage
 from extauthz.observe.decision_line import LINE_BYTES
 from extauthz.observe.decision_log import DecisionLog, DecisionLogMetrics
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from extauthz.wire.servicer import Unrecorded
-from tests.unit.building import api, request
+from tests.unit.building import api, record_of, request
 from tests.unit.wire.checking import check_request, servicer
 
 DENY = Deny(reason.NONCE_USED, Subject(), detail="a detail")
@@ -58,7 +57,7 @@ def wait_until(condition):
 def test_a_line_says_who_what_and_why_and_leaves_the_query_out():
     disk = Disk()
     log = DecisionLog(disk, 10)
-    log.decided("ID-1", request("POST", "/v1/orders?appcode=secret"), DENY, 0.0015)
+    log.record(record_of("ID-1", request("POST", "/v1/orders?appcode=secret"), DENY, 0.0015))
     log.close()
     (line,) = disk.lines
     assert (line["request_id"], line["decision"], line["reason"]) == ("ID-1", "deny", "nonce_used")
@@ -70,32 +69,31 @@ def test_a_line_says_who_what_and_why_and_leaves_the_query_out():
 
 def test_lines_of_two_kinds_do_not_take_facts_from_each_other():
     disk = Disk()
-    log = DecisionLog(disk, 10, revision="one")
-    log.decided("a", None, ALLOW, 0.0)
-    log.decided("b", None, Allow("allowed", Subject(method="jwt"), reading="primary", warning="w"), 0.0)
-    log.decided("c", None, DENY, 0.0)
-    log.revision = "two"
-    log.decided("d", None, ALLOW, 0.0)
+    log = DecisionLog(disk, 10)
+    log.record(record_of("a", None, ALLOW, 0.0))
+    log.record(record_of("b", None, Allow("allowed", Subject(method="jwt"), reading="primary", warning="w"), 0.0))
+    log.record(record_of("c", None, DENY, 0.0))
+    log.record(record_of("d", None, ALLOW, 0.0, "two"))
     log.close()
     a, b, c, d = disk.lines
     assert (a["method"], b["method"], b["reading"], b["strict_would_refuse"]) == (None, "jwt", "primary", "w")
     assert "reading" not in a
     assert (c["decision"], c["advice"], "advice" in a) == ("deny", reason.NONCE_USED.advice, False)
-    assert (a["revision"], c["revision"], d["revision"]) == ("one", "one", "two")
+    assert (a["revision"], c["revision"], d["revision"]) == ("r1", "r1", "two")
 
 
 def test_a_full_disk_holds_lines_back_and_the_log_goes_on_afterwards():
     disk = Disk()
     log = DecisionLog(disk, 2)
     disk.full = True
-    log.decided("held", None, DENY, 0.0)
+    log.record(record_of("held", None, DENY, 0.0))
     wait_until(lambda: log.write_failures >= 2)
     for name in ("waiting-1", "waiting-2", "lost"):
-        log.decided(name, None, DENY, 0.0)
+        log.record(record_of(name, None, DENY, 0.0))
     assert (log.dropped, log.failing) == (1, True)
     disk.full = False
     wait_until(lambda: not log.failing and not log._entries)
-    log.decided("later", None, DENY, 0.0)
+    log.record(record_of("later", None, DENY, 0.0))
     log.close()
     assert disk.ids == ["held", "waiting-1", "waiting-2", "later"]
     shown = {family.name: family.samples[0].value for family in DecisionLogMetrics(log).collect()}
@@ -109,10 +107,10 @@ def test_a_process_that_ends_while_the_disk_is_full_counts_what_it_takes_with_it
     disk.full = True
     log = DecisionLog(disk, 10)
     for _ in range(3):
-        log.decided("lost", None, DENY, 0.0)
+        log.record(record_of("lost", None, DENY, 0.0))
     log.close()
     assert (log.dropped, disk.ids) == (3, [])
-    log.decided("too late", None, DENY, 0.0)
+    log.record(record_of("too late", None, DENY, 0.0))
     assert log.dropped == 4
 
 
@@ -150,13 +148,12 @@ def test_a_required_audit_refuses_while_its_queue_is_full():
     disk = Stuck()
     disk.full = True
     log = DecisionLog(disk, 2, required=True)
-    log.decided("in the writer", None, ALLOW, 0.0)
+    log.record(record_of("in the writer", None, ALLOW, 0.0))
     wait_until(lambda: not log._entries)
-    log.decided("1", None, ALLOW, 0.0)
-    log.decided("2", None, ALLOW, 0.0)
-    with pytest.raises(Unrecorded):
-        log.decided("3", None, ALLOW, 0.0)
-    log.decided("3", None, Deny(reason.AUDIT_UNAVAILABLE, Subject()), 0.0)
+    log.record(record_of("1", None, ALLOW, 0.0))
+    log.record(record_of("2", None, ALLOW, 0.0))
+    assert not log.record(record_of("3", None, ALLOW, 0.0))
+    assert log.record(record_of("3", None, Deny(reason.AUDIT_UNAVAILABLE, Subject()), 0.0))
     disk.full = False
     log.close()
     assert disk.ids == ["in the writer", "1", "2"]
@@ -165,7 +162,7 @@ def test_a_required_audit_refuses_while_its_queue_is_full():
 def test_hostile_text_stays_one_line_of_printable_json():
     disk = Disk()
     log = DecisionLog(disk, 10)
-    log.decided("ID", request(target='/a\n{"forged":1}\x1b[2J\x9b\u2028\u202e茶\ud800'), DENY, 0.0)
+    log.record(record_of("ID", request(target='/a\n{"forged":1}\x1b[2J\x9b\u2028\u202e茶\ud800'), DENY, 0.0))
     log.close()
     assert disk.getvalue()[:-1].decode("ascii").isprintable()
     assert "forged" in disk.lines[0]["http"]
@@ -176,7 +173,7 @@ def test_no_client_makes_a_line_longer_than_a_pipe_takes_in_one_piece(character)
     disk = Disk()
     log = DecisionLog(disk, 10)
     long = character * 50_000
-    log.decided("ID", request(long, "/" + long)._replace(peer=long), DENY._replace(detail=long), 0.0)
+    log.record(record_of("ID", request(long, "/" + long)._replace(peer=long), DENY._replace(detail=long), 0.0))
     log.close()
     assert len(disk.getvalue()) <= LINE_BYTES
     assert disk.lines[0]["http"].startswith(character)
@@ -186,8 +183,8 @@ def test_denials_are_always_logged_and_allows_as_often_as_asked():
     disk = Disk()
     log = DecisionLog(disk, 100, {"allowed": 0.0})
     for _ in range(20):
-        log.decided("allow", None, ALLOW, 0.0)
-        log.decided("deny", None, DENY, 0.0)
+        log.record(record_of("allow", None, ALLOW, 0.0))
+        log.record(record_of("deny", None, DENY, 0.0))
     log.close()
     assert disk.ids == ["deny"] * 20
 
@@ -196,8 +193,8 @@ def test_a_reason_has_a_share_of_its_own_and_the_line_says_which():
     disk = Disk()
     log = DecisionLog(disk, 10_000, {"nonce_used": 0.5})
     for _ in range(2000):
-        log.decided("ID", None, DENY, 0.0)
-    log.decided("other", None, Deny(reason.JTI_USED, Subject()), 0.0)
+        log.record(record_of("ID", None, DENY, 0.0))
+    log.record(record_of("other", None, Deny(reason.JTI_USED, Subject()), 0.0))
     log.close()
     assert 800 < disk.ids.count("ID") < 1200
     assert {line.get("share") for line in disk.lines} == {0.5, None}
@@ -207,10 +204,10 @@ def test_what_waits_for_the_log_keeps_no_body_and_no_header_in_memory():
     disk = Disk()
     disk.full = True
     log = DecisionLog(disk, 10)
-    log.decided("held", None, DENY, 0.0)
+    log.record(record_of("held", None, DENY, 0.0))
     wait_until(lambda: log.failing)
     sent = request("POST", "/v1/orders", {"X": "secret"}, b"b" * 100_000)
-    log.decided("waiting", sent, ALLOW, 0.0)
+    log.record(record_of("waiting", sent, ALLOW, 0.0))
     kept = repr(list(log._entries))
     disk.full = False
     log.close()
@@ -224,7 +221,7 @@ def test_what_is_sampled_cannot_be_foreseen_from_python_s_own_generator():
         disk = Disk()
         log = DecisionLog(disk, 1000, {"nonce_used": 0.5})
         for number in range(200):
-            log.decided(str(number), None, DENY, 0.0)
+            log.record(record_of(str(number), None, DENY, 0.0))
         log.close()
         return disk.ids
 
@@ -237,8 +234,8 @@ def test_neither_the_log_nor_what_waits_for_it_keeps_apis_and_apps_that_a_reload
 
     def told(name):
         about = Subject(api(id=name), Stage.RELEASE, "digest", App(name))
-        log.decided(name, None, Allow("allowed", about), 0.0)
-        log.decided(name, None, Deny(reason.NONCE_USED, about), 0.0)
+        log.record(record_of(name, None, Allow("allowed", about), 0.0))
+        log.record(record_of(name, None, Deny(reason.NONCE_USED, about), 0.0))
 
     told("written-and-replaced")
     wait_until(lambda: len(disk.ids) == 2)
@@ -258,8 +255,8 @@ def test_neither_the_log_nor_what_waits_for_it_keeps_apis_and_apps_that_a_reload
 def test_every_field_of_a_line_is_documented_and_every_documented_field_exists():
     disk = Disk()
     log = DecisionLog(disk, 10, {"allowed": 0.999999})
-    log.decided("a", request(), Allow("allowed", Subject(), reading="primary", warning="w"), 0.0)
-    log.decided("b", request(), DENY, 0.0)
+    log.record(record_of("a", request(), Allow("allowed", Subject(), reading="primary", warning="w"), 0.0))
+    log.record(record_of("b", request(), DENY, 0.0))
     log.close()
     table = (Path(__file__).parents[3] / "docs" / "decision-log.md").read_text().split("## Settings")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]

@@ -16,13 +16,16 @@ from tests.unit.building import NOW_MS
 
 
 class Notes:
-    """An observer that keeps what it is told."""
+    """A recorder that keeps what it is told."""
 
     def __init__(self):
         self.decisions = []
+        self.records = []
 
-    def decided(self, request_id, request, decision, seconds):
-        self.decisions.append((request_id, request, decision))
+    def record(self, checked):
+        self.decisions.append((checked.id, checked.request, checked.decision))
+        self.records.append(checked)
+        return True
 
 
 @cache

@@ -19,7 +19,7 @@ from extauthz.domain import reason
 from extauthz.domain.decision import Deny, Subject
 from extauthz.observe.decision_line import LineMaker, entry_of
 from extauthz.wire.servicer import MAX_HEADERS
-from tests.unit.building import NONE, NOW_MS, api, request, snapshot
+from tests.unit.building import NONE, NOW_MS, api, record_of, request, snapshot
 from tests.unit.wire.checking import answer, check_request
 
 PURE = pytest.mark.skipif(extauthz.build() == "compiled", reason="counts lines of Python, of which there are none")
@@ -113,7 +113,8 @@ def test_parameters_sort_as_java_sorts_them(keys):
 
 def test_a_line_of_the_decision_log_is_bounded_and_what_waits_for_it_holds_no_body():
     long = request("M" * 60_000, "/" + "p" * 60_000, host="h" * 60_000, body=b"x" * 1_000_000)
-    entry = entry_of("id", long, Deny(reason.API_NOT_FOUND, Subject(), "f" * 60_000, "d" * 60_000), 0.0, "one")
+    deny = Deny(reason.API_NOT_FOUND, Subject(), "f" * 60_000, "d" * 60_000)
+    entry = entry_of(record_of("id", long, deny, 0.0))
     assert len(repr(entry)) < 16_384
     line = LineMaker(lambda _: 1.0).line(entry)
     assert len(line) <= 4096

@@ -216,13 +216,10 @@ def test_envoy_may_ask_twice_about_one_stream_and_nobody_else_may():
 
 
 class Exploding:
-    """A store and an observer that fail."""
+    """A store and a recorder that fail."""
 
-    def record(self, use, now_ms):
-        raise RuntimeError("the store is gone")
-
-    def decided(self, request_id, request, decision, seconds):
-        raise RuntimeError("the observer is gone")
+    def record(self, *_):
+        raise RuntimeError("it is gone")
 
 
 class Later:
