@@ -14,7 +14,7 @@ from extauthz.envoy.doctor.service import ServiceFacts
 from tests.gateway import Gateway, signed_headers
 from tests.unit.envoy.doctor.seeds import ROOT
 
-GENERATED = ROOT / "tests" / "unit" / "doctor" / "generated"
+GENERATED = ROOT / "tests" / "unit" / "envoy" / "doctor" / "generated"
 HOST = "api.example.com"
 Json = dict[str, Any]
 

@@ -53,7 +53,7 @@ def test_a_note_never_fails_and_is_counted(tmp_path: Path):
 
 
 def test_what_a_control_plane_wrote_gets_a_cure_in_its_own_words():
-    dump = ROOT / "tests" / "unit" / "doctor" / "generated" / "istio-config-dump-internet.json"
+    dump = ROOT / "tests" / "unit" / "envoy" / "doctor" / "generated" / "istio-config-dump-internet.json"
     result = doctor(dump, "--strict")
     assert result.exit_code == 0
     assert "an EnvoyFilter for HTTP_ROUTE" in " ".join(result.stdout.split())
