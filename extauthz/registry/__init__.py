@@ -1,0 +1,1 @@
+"""The registry: apps, their keys and their grants in a database, changed while the service runs."""

@@ -1,0 +1,141 @@
+"""The database of the registry: SQLite in a file, or PostgreSQL by URL, with one order of changes for all who read.
+
+Commit order is revision order. A sequence would hand out its numbers before a transaction commits, so a slow one could
+commit a lower number after a reader has seen a higher one, and would be missed for ever. Here each changing transaction
+takes its number, as its last step, from the one row of ``revision``, whose lock it then holds until it has committed:
+whoever sees revision n sees every revision below it.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError
+
+from extauthz.registry.errors import Conflict
+from extauthz.registry.sealing import Sealer, Vault, new_hash_key
+from extauthz.registry.tables import CHANGES, REVISION
+
+_BUSY_S: Final = 10.0
+"""How long a writer of SQLite waits for another one, in seconds."""
+_POOL: Final = 8
+
+
+class StoreFault(Exception):
+    """A database that cannot be used; the message says why and what to do."""
+
+
+class Transaction:
+    """One change of the registry: all of it is committed, with a revision of its own, or none."""
+
+    def __init__(self, connection: Connection, now_ms: int) -> None:
+        self.connection = connection
+        self.now_ms = now_ms
+        """Milliseconds since 1970, one moment for the whole transaction."""
+        self._changed: dict[tuple[str, str], None] = {}
+
+    def changed(self, kind: str, key: str) -> None:
+        """Note that an entry of the directory is new, different or gone. ``kind``: app, key, code or grant."""
+        self._changed[kind, key] = None
+
+    def give_revision(self) -> None:
+        """Take the revision of what was noted. The last step before the commit."""
+        if not self._changed:
+            return
+        number = self.connection.execute(
+            update(REVISION).values(number=REVISION.c.number + 1).returning(REVISION.c.number)
+        ).scalar_one()
+        rows = [
+            {"revision": number, "place": place, "kind": kind, "key": key}
+            for place, (kind, key) in enumerate(self._changed)
+        ]
+        self.connection.execute(insert(CHANGES), rows)
+
+
+class Store:
+    """An open database. Any thread may use it."""
+
+    def __init__(self, url: str, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        """``url`` as SQLAlchemy writes it: ``sqlite:///path`` or ``postgresql://...``. Raises StoreFault."""
+        self.now_ms = now_ms
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise StoreFault("the database is not a URL; write sqlite:///FILE or postgresql://USER@HOST/NAME") from None
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            folder = Path(parsed.database or "").resolve().parent
+            if not folder.is_dir():
+                raise StoreFault(f"there is no folder {folder} for the database; create it, or write another path")
+            self.engine: Engine = create_engine(parsed, connect_args={"timeout": _BUSY_S})
+            event.listen(self.engine, "connect", _set_up_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        elif parsed.get_backend_name() == "postgresql":
+            self.engine = create_engine(
+                parsed.set(drivername="postgresql+psycopg"), pool_size=_POOL, pool_pre_ping=True
+            ).execution_options(isolation_level="REPEATABLE READ")
+        else:
+            raise StoreFault("the registry is kept in SQLite or PostgreSQL; write sqlite:///FILE or postgresql://...")
+
+    @contextmanager
+    def changing(self) -> Iterator[Transaction]:
+        """A transaction that may change the registry. It is rolled back when the block raises. Raises Conflict."""
+        options: dict[str, Any] = (
+            {"sqlite_begin": "IMMEDIATE"} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
+        )
+        try:
+            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                transaction = Transaction(connection, self.now_ms())
+                yield transaction
+                transaction.give_revision()
+        except IntegrityError:
+            raise Conflict(
+                "somebody else changed the same entries at the same moment; read them and try again"
+            ) from None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A view of the registry at one moment."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def revision_of(connection: Connection) -> tuple[int, str]:
+    """The revision that a view shows, and the id of the registry."""
+    row = connection.execute(select(REVISION.c.number, REVISION.c.registry_id)).one()
+    return int(row.number), str(row.registry_id)
+
+
+def set_up(tx: Transaction, sealer: Sealer) -> None:
+    """Make an empty registry of empty tables. Does nothing to one that is set up already."""
+    if tx.connection.execute(select(REVISION.c.only)).first() is None:
+        row = {"only": 1, "number": 0, "registry_id": str(uuid.uuid4()), "hash_key": new_hash_key(sealer)}
+        tx.connection.execute(insert(REVISION).values(row))
+
+
+def vault_of(view: Connection, sealer: Sealer) -> Vault:
+    """What opens the secrets of this registry. Raises SealBroken."""
+    return Vault(sealer, bytes(view.execute(select(REVISION.c.hash_key)).scalar_one()))
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's own BEGIN, so that a view is one view
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A reader that turned into a writer half-way could find that somebody else has changed what it read.
+    kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {kind}")

