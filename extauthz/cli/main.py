@@ -4,6 +4,15 @@ import typer
 
 import extauthz
 from extauthz.cli import call, check_config, doctor, envoy_cluster, reasons, schema, serve
+from extauthz.cli.registry.apis import apis
+from extauthz.cli.registry.apps import apps
+from extauthz.cli.registry.audit import audit
+from extauthz.cli.registry.codes import codes
+from extauthz.cli.registry.grants import grants
+from extauthz.cli.registry.keys import keys
+from extauthz.cli.registry.owners import owners
+from extauthz.cli.registry.registry import registry
+from extauthz.cli.registry.requests import requests
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +27,15 @@ app.command("envoy-cluster")(envoy_cluster.envoy_cluster)
 app.command("schema")(schema.schema)
 app.command("reasons")(reasons.reasons)
 app.command("doctor")(doctor.doctor)
+app.add_typer(registry, name="registry")
+app.add_typer(owners, name="owners")
+app.add_typer(apps, name="apps")
+app.add_typer(keys, name="keys")
+app.add_typer(codes, name="codes")
+app.add_typer(apis, name="apis")
+app.add_typer(grants, name="grants")
+app.add_typer(requests, name="requests")
+app.command("audit")(audit)
 
 
 @app.callback(invoke_without_command=True)

@@ -28,6 +28,7 @@ from extauthz.config.sections.apps import Apps
 from extauthz.config.sections.errors import check_errors, error_settings
 from extauthz.config.sections.groups import BuiltGroup, SharedDomains, build_group, unreachable
 from extauthz.config.sections.headers import check_identity_headers
+from extauthz.config.sections.registry import check_registry
 from extauthz.config.shared_store import check_shared_store
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, combined, validate
@@ -149,6 +150,7 @@ class _Builder:
         check_shared_store(self._file, self._base, self._report, self._position)
         check_listeners(self._file, self._base, self._report)
         check_records(self._file, self._base, self._report)
+        check_registry(self._file.registry, self._base, self._report)
         check_identity_headers(self._file.identity_headers, self._jwt.values(), self._report)
         for position, fault in never_signed(self._file.digest.require_signed):
             self._report(("digest", "require_signed", position), fault)

@@ -10,7 +10,6 @@ it is random, made with the registry, and rests there sealed like a secret.
 """
 
 import base64
-import binascii
 import hmac
 import os
 from collections.abc import Sequence
@@ -113,31 +112,8 @@ def new_hash_key(sealer: Sealer) -> bytes:
     return sealer.seal(os.urandom(32), HASH_KEY_LABEL)
 
 
-def parse_master_keys(text: str) -> list[bytes]:
-    """Master keys from text, one a line, newest first, each 32 bytes in base64. Raises MasterKeyFault.
-
-    The message names the line, never what stands on it.
-    """
-    keys = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            key = base64.b64decode(line.strip(), validate=True)
-        except (binascii.Error, ValueError):
-            key = b""
-        if len(key) != MASTER_KEY_BYTES:
-            raise MasterKeyFault(
-                f"line {number} is not a master key: 32 bytes in base64; `extauthz registry new-key` makes one"
-            )
-        keys.append(key)
-    if not keys:
-        raise MasterKeyFault("no master key is given; `extauthz registry new-key` makes one")
-    return keys
-
-
 def new_master_key() -> str:
-    """A fresh master key, as ``parse_master_keys`` reads it."""
+    """A fresh master key: 32 random bytes in base64."""
     return base64.b64encode(os.urandom(MASTER_KEY_BYTES)).decode()
 
 

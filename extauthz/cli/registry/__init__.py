@@ -1,0 +1,1 @@
+"""The commands over the registry: apps, keys, AppCodes, APIs, grants, requests and the audit trail."""

@@ -1,0 +1,33 @@
+"""``extauthz owners``: the accounts that apps and APIs belong to."""
+
+from pathlib import Path
+
+import typer
+
+from extauthz.cli.registry.access import ConfigOption, JsonOption, YesOption, at_the_desk, confirm, show, show_one
+from extauthz.registry import apps
+
+owners = typer.Typer(no_args_is_help=True, help="Accounts that apps and APIs belong to.")
+
+
+@owners.command("create")
+def create(owner: str, description: str = "", config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
+    """Create an account."""
+    with at_the_desk(config) as desk:
+        show_one(desk.change(lambda tx: apps.create_owner(tx, desk.actor, owner, description)), as_json)
+
+
+@owners.command("list")
+def list_all(after: str = "", limit: int = 100, config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
+    """List accounts."""
+    with at_the_desk(config) as desk:
+        show(desk.look(lambda view: apps.list_owners(view, desk.actor, after=after, limit=limit)), as_json)
+
+
+@owners.command("delete")
+def delete(owner: str, config: Path = ConfigOption, yes: bool = YesOption) -> None:
+    """Delete an account that has no apps and no APIs any more."""
+    with at_the_desk(config) as desk:
+        confirm(f"Delete owner {owner}?", yes)
+        desk.change(lambda tx: apps.delete_owner(tx, desk.actor, owner))
+        typer.echo(f"owner {owner} is deleted")
