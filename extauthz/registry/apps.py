@@ -115,6 +115,8 @@ def change_app(
 ) -> AppRecord:
     """Change what is not None. With ``version`` only if the app still has it. Raises Changed, Unknown, Invalid."""
     before = get_app(tx.connection, actor, app_id, Action.CHANGE_APP)
+    if version is not None and version != before.version:
+        raise Changed("app", app_id, before.version)
     values: dict[str, str | bool] = {}
     if name is not None:
         values["name"] = checked_name("name", name)
@@ -122,11 +124,7 @@ def change_app(
         values["description"] = checked_text("description", description)
     if disabled is not None:
         values["disabled"] = disabled
-    changing = update(APPS).where(APPS.c.id == app_id)
-    if version is not None:
-        changing = changing.where(APPS.c.version == version)
-    if not tx.connection.execute(changing.values(**values, version=APPS.c.version + 1)).rowcount:
-        raise Changed("app", app_id, before.version)
+    tx.connection.execute(update(APPS).where(APPS.c.id == app_id).values(**values, version=APPS.c.version + 1))
     tx.changed("app", app_id)
     after = get_app(tx.connection, actor, app_id)
     record(tx, actor, Action.CHANGE_APP, f"app/{app_id}", before=asdict(before), after=asdict(after))
@@ -157,8 +155,11 @@ def delete_app(tx: Transaction, actor: Actor, app_id: str, *, version: int | Non
 
 
 def get_app(view: Connection, actor: Actor, app_id: str, action: Action = Action.READ_APP) -> AppRecord:
-    """An app, to do ``action`` with it. Raises Unknown for who may not see it, Forbidden for who may only see it."""
-    row = _app_row(view, app_id)
+    """An app, to do ``action`` with it. Raises Unknown for who may not see it, Forbidden for who may only see it.
+
+    Whoever is to change it, or what belongs to it, has it alone until the transaction ends.
+    """
+    row = _app_row(view, app_id, alone=action is not Action.READ_APP)
     if row is None or not permitted(actor, Action.READ_APP, app_owner=row.owner_id):
         raise Unknown("app", app_id)
     demand(actor, action, app_owner=row.owner_id)
@@ -190,8 +191,9 @@ def _app(row: Row[tuple[object, ...]]) -> AppRecord:
     return AppRecord(row.id, row.owner_id, row.name, row.description, bool(row.disabled), created, row.version)
 
 
-def _app_row(view: Connection, app_id: str) -> Row[tuple[object, ...]] | None:
-    return view.execute(select(APPS).where(APPS.c.id == app_id)).first()
+def _app_row(view: Connection, app_id: str, alone: bool = False) -> Row[tuple[object, ...]] | None:
+    query = select(APPS).where(APPS.c.id == app_id)
+    return view.execute(query.with_for_update(key_share=True) if alone else query).first()
 
 
 def _owner_row(view: Connection, owner_id: str) -> Row[tuple[object, ...]] | None:

@@ -36,7 +36,6 @@ def record(
     target: str,
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
-    request_id: str = "",
 ) -> None:
     """Add one action, in the transaction that does it. The caller leaves secrets out of ``before`` and ``after``."""
     tx.connection.execute(
@@ -47,7 +46,7 @@ def record(
             target=target[:_LONGEST_TARGET],
             before=_json(before),
             after=_json(after),
-            request_id=request_id,
+            request_id=tx.request_id,
         )
     )
 

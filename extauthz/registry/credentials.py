@@ -198,7 +198,8 @@ def delete_code(tx: Transaction, actor: Actor, code_id: str) -> None:
     if row is None:
         raise Unknown("AppCode", code_id)
     get_app(tx.connection, actor, row.app_id, Action.DELETE_CREDENTIAL)
-    tx.connection.execute(delete(APP_CODES).where(APP_CODES.c.id == code_id))
+    if not tx.connection.execute(delete(APP_CODES).where(APP_CODES.c.id == code_id)).rowcount:
+        raise Unknown("AppCode", code_id)
     tx.changed("code", row.code_hash.hex())
     record(tx, actor, Action.DELETE_CREDENTIAL, f"code/{code_id}", before=asdict(_code(row, {})))
 
@@ -214,9 +215,12 @@ def list_codes(view: Connection, actor: Actor, app_id: str) -> list[CodeRecord]:
 
 def _key_row(view: Connection, actor: Actor, app_key: str, action: Action) -> Row[Any]:
     row = view.execute(select(KEY_PAIRS).where(KEY_PAIRS.c.app_key == app_key)).first()
+    if row is not None:
+        get_app(view, actor, row.app_id, action)
+        if action is not Action.READ_APP:  # whoever had the app until now may have rotated the key, or removed it
+            row = view.execute(select(KEY_PAIRS).where(KEY_PAIRS.c.app_key == app_key)).first()
     if row is None:
         raise Unknown("AppKey", app_key)
-    get_app(view, actor, row.app_id, action)
     return row
 
 

@@ -116,7 +116,8 @@ def _revoke_one(tx: Transaction, actor: Actor, app_id: str, api_id: str, stage: 
     if not permitted(actor, action, app_owner=row.app_owner, api_owner=row.api_owner):
         raise Forbidden(f"this grant was made by the {row.side}, who alone can revoke it")
     place = (GRANTS.c.app_id == app_id) & (GRANTS.c.api_id == api_id) & (GRANTS.c.stage == stage.value)
-    tx.connection.execute(delete(GRANTS).where(place))
+    if not tx.connection.execute(delete(GRANTS).where(place)).rowcount:
+        raise Unknown("grant", name)
     tx.changed("grant", name)
     record(tx, actor, action, f"grant/{name}", before=asdict(_grant(row)))
 

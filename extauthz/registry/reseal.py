@@ -4,9 +4,9 @@ from typing import Any, Final
 
 from sqlalchemy import Row, select, update
 
-from extauthz.registry.sealing import HASH_KEY_LABEL, Sealer
+from extauthz.registry.sealing import HASH_KEY_LABEL, Sealer, idempotency_label
 from extauthz.registry.store import Store
-from extauthz.registry.tables import KEY_PAIRS, REVISION
+from extauthz.registry.tables import IDEMPOTENCY, KEY_PAIRS, REVISION
 
 _AT_A_TIME: Final = 500
 
@@ -23,6 +23,13 @@ def reseal(store: Store, sealer: Sealer) -> int:
             opened = sealer.open(sealed, HASH_KEY_LABEL)
             tx.connection.execute(update(REVISION).values(hash_key=sealer.seal(opened, HASH_KEY_LABEL)))
             count += 1
+        for row in list(tx.connection.execute(select(IDEMPOTENCY))):  # a day's creations at most
+            if not sealer.is_current(bytes(row.answer)):
+                label = idempotency_label(row.actor, row.key)
+                answer = sealer.seal(sealer.open(bytes(row.answer), label), label)
+                place = (IDEMPOTENCY.c.actor == row.actor) & (IDEMPOTENCY.c.key == row.key)
+                tx.connection.execute(update(IDEMPOTENCY).where(place).values(answer=answer))
+                count += 1
     after = ""
     while True:
         with store.changing() as tx:

@@ -107,6 +107,11 @@ class Vault:
         return f"Vault({self.sealer!r})"
 
 
+def idempotency_label(actor: str, key: str) -> str:
+    """The label of the answer that is kept for an idempotency key."""
+    return f"answer/{actor}/{key}"
+
+
 def new_hash_key(sealer: Sealer) -> bytes:
     """A sealed key for the hashes of a new registry."""
     return sealer.seal(os.urandom(32), HASH_KEY_LABEL)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 from extauthz.registry.errors import Conflict
 from extauthz.registry.sealing import Sealer, Vault, new_hash_key
@@ -24,6 +24,9 @@ from extauthz.registry.tables import CHANGES, REVISION
 _BUSY_S: Final = 10.0
 """How long a writer of SQLite waits for another one, in seconds."""
 _POOL: Final = 8
+_ROLLED_BACK: Final = ("40001", "40P01")
+"""PostgreSQL's states of a transaction that met another one: serialization failure, and deadlock."""
+_SAME_MOMENT: Final = "somebody else changed the same entries at the same moment; read them and try again"
 
 
 class StoreFault(Exception):
@@ -33,10 +36,12 @@ class StoreFault(Exception):
 class Transaction:
     """One change of the registry: all of it is committed, with a revision of its own, or none."""
 
-    def __init__(self, connection: Connection, now_ms: int) -> None:
+    def __init__(self, connection: Connection, now_ms: int, request_id: str = "") -> None:
         self.connection = connection
         self.now_ms = now_ms
         """Milliseconds since 1970, one moment for the whole transaction."""
+        self.request_id = request_id
+        """Of the request that asked for it, for the audit trail; at most 36 characters."""
         self._changed: dict[tuple[str, str], None] = {}
 
     def changed(self, kind: str, key: str) -> None:
@@ -60,8 +65,17 @@ class Transaction:
 class Store:
     """An open database. Any thread may use it."""
 
-    def __init__(self, url: str, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        """``url`` as SQLAlchemy writes it: ``sqlite:///path`` or ``postgresql://...``. Raises StoreFault."""
+    def __init__(
+        self,
+        url: str,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        statement_limit_s: float | None = None,
+    ) -> None:
+        """``url`` as SQLAlchemy writes it: ``sqlite:///path`` or ``postgresql://...``. Raises StoreFault.
+
+        ``statement_limit_s``: how long PostgreSQL may work, or wait for a lock, in one statement; None: as long as it
+        likes.
+        """
         self.now_ms = now_ms
         try:
             parsed = make_url(url)
@@ -72,31 +86,35 @@ class Store:
             folder = Path(parsed.database or "").resolve().parent
             if not folder.is_dir():
                 raise StoreFault(f"there is no folder {folder} for the database; create it, or write another path")
-            self.engine: Engine = create_engine(parsed, connect_args={"timeout": _BUSY_S})
+            self.engine: Engine = create_engine(parsed, connect_args={"timeout": _BUSY_S}, hide_parameters=True)
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         elif parsed.get_backend_name() == "postgresql":
             self.engine = create_engine(
-                parsed.set(drivername="postgresql+psycopg"), pool_size=_POOL, pool_pre_ping=True
+                parsed.set(drivername="postgresql+psycopg"), pool_size=_POOL, pool_pre_ping=True, hide_parameters=True
             ).execution_options(isolation_level="REPEATABLE READ")
+            if statement_limit_s is not None:
+                event.listen(self.engine, "connect", _limit_statements(statement_limit_s))
         else:
             raise StoreFault("the registry is kept in SQLite or PostgreSQL; write sqlite:///FILE or postgresql://...")
 
     @contextmanager
-    def changing(self) -> Iterator[Transaction]:
+    def changing(self, request_id: str = "") -> Iterator[Transaction]:
         """A transaction that may change the registry. It is rolled back when the block raises. Raises Conflict."""
         options: dict[str, Any] = (
             {"sqlite_begin": "IMMEDIATE"} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
         )
         try:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
-                transaction = Transaction(connection, self.now_ms())
+                transaction = Transaction(connection, self.now_ms(), request_id)
                 yield transaction
                 transaction.give_revision()
         except IntegrityError:
-            raise Conflict(
-                "somebody else changed the same entries at the same moment; read them and try again"
-            ) from None
+            raise Conflict(_SAME_MOMENT) from None
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) not in _ROLLED_BACK:
+                raise
+            raise Conflict(_SAME_MOMENT) from None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -133,6 +151,14 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _limit_statements(limit_s: float) -> Callable[[Any, Any], None]:
+    def limit(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET SESSION statement_timeout = {int(limit_s * 1000)}")
+        connection.commit()
+
+    return limit
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from extauthz.registry.apps import get_owner
 from extauthz.registry.audit import record
-from extauthz.registry.errors import Invalid, Unknown
+from extauthz.registry.errors import Conflict, Invalid, Unknown
 from extauthz.registry.rules import Action, Actor, Role, demand
 from extauthz.registry.sealing import Vault
 from extauthz.registry.store import Transaction
@@ -52,7 +52,7 @@ def create_token(
     owner_id: str | None,
     until_ms: int | None = None,
 ) -> NewToken:
-    """A new token. Raises Forbidden, Invalid, Unknown."""
+    """A new token. Raises Forbidden, Invalid, Unknown, Conflict."""
     demand(actor, Action.MANAGE_TOKENS)
     checked_name("name", name)
     if (role in (Role.PROVIDER, Role.CONSUMER)) != (owner_id is not None) and role is not Role.READER:
@@ -61,6 +61,8 @@ def create_token(
         )
     if owner_id is not None:
         get_owner(tx.connection, actor, owner_id)
+    if tx.connection.execute(select(TOKENS.c.id).where(TOKENS.c.name == name)).first():
+        raise Conflict(f"a token is named `{name}` already; the audit trail tells tokens apart by name")
     if until_ms is not None and until_ms <= tx.now_ms:
         raise Invalid("until", "lies in the past")
     value, token_id = PREFIX + secrets.token_urlsafe(32), str(uuid.uuid4())
