@@ -3,7 +3,7 @@
 import typer
 
 import extauthz
-from extauthz.cli import call, check_config, doctor, envoy_cluster, reasons, schema, serve
+from extauthz.cli import admin, call, check_config, doctor, envoy_cluster, reasons, schema, serve
 from extauthz.cli.registry.apis import apis
 from extauthz.cli.registry.apps import apps
 from extauthz.cli.registry.audit import audit
@@ -13,6 +13,7 @@ from extauthz.cli.registry.keys import keys
 from extauthz.cli.registry.owners import owners
 from extauthz.cli.registry.registry import registry
 from extauthz.cli.registry.requests import requests
+from extauthz.cli.registry.tokens import tokens
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="API-gateway authentication for any Envoy: AppCode, signed requests, JWT, app authorization.",
 )
 app.command("serve")(serve.serve)
+app.command("admin")(admin.admin)
 app.command("check-config")(check_config.check_config)
 app.command("call")(call.call)
 app.command("envoy-cluster")(envoy_cluster.envoy_cluster)
@@ -35,6 +37,7 @@ app.add_typer(codes, name="codes")
 app.add_typer(apis, name="apis")
 app.add_typer(grants, name="grants")
 app.add_typer(requests, name="requests")
+app.add_typer(tokens, name="tokens")
 app.command("audit")(audit)
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from extauthz.config.auth_rules import auth_policy, digest_rules
 from extauthz.config.exposure import warn_of_open_apis, warn_of_secrets
 from extauthz.config.files import files_of, named_outside_apps, secrets_of
-from extauthz.config.listeners import check_listeners
+from extauthz.config.listeners import check_admin, check_listeners
 from extauthz.config.plain_text import warn_of_plain_text
 from extauthz.config.plugin_schema import IpControlEntry
 from extauthz.config.plugins import build_ip_control, build_jwt
@@ -151,6 +151,7 @@ class _Builder:
         check_listeners(self._file, self._base, self._report)
         check_records(self._file, self._base, self._report)
         check_registry(self._file.registry, self._base, self._report)
+        check_admin(self._file, self._base, self._report)
         check_identity_headers(self._file.identity_headers, self._jwt.values(), self._report)
         for position, fault in never_signed(self._file.digest.require_signed):
             self._report(("digest", "require_signed", position), fault)

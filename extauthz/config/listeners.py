@@ -12,10 +12,15 @@ from extauthz.config.client_names import client_name
 from extauthz.config.problems import KeyPath
 from extauthz.config.schema import ConfigFile, Tls
 from extauthz.config.secrets import SecretUnresolved, read_file
+from extauthz.config.sections.admin import AdminTls
 
 PLAIN_TEXT: Final = (
     "plain text outside this machine: whoever is on the way can read credentials and write decisions. Add `tls:`, "
     "listen on loopback or unix:, or say `insecure: true` where a mesh or a network policy protects the way"
+)
+_ADMIN_PLAIN_TEXT: Final = (
+    "plain text outside this machine: whoever is on the way can read AppSecrets and take admin tokens. Add `tls:`, "
+    "listen on loopback, or say `insecure: true` where a mesh or a proxy protects the way"
 )
 
 _CLIENT_NAMES: Final = "URI such as spiffe://cluster.local/ns/gateway/sa/envoy, a DNS name or an IP address"
@@ -29,7 +34,7 @@ class CertificateFault(Exception):
 class CertificateFiles:
     """The content of one listener's certificate files, found to fit together."""
 
-    def __init__(self, tls: Tls, base: Path) -> None:
+    def __init__(self, tls: Tls | AdminTls, base: Path) -> None:
         """Read and compare them. ``base`` is the folder of the configuration file. Raises CertificateFault."""
         try:
             self.cert = read_file(tls.cert, base).encode()
@@ -86,6 +91,30 @@ def check_listeners(file: ConfigFile, base: Path, report: Callable[[KeyPath, str
             CertificateFiles(listen.tls, base)
         except CertificateFault as fault:
             report((*place, "tls"), str(fault))
+
+
+def check_admin(file: ConfigFile, base: Path, report: Callable[[KeyPath, str], None]) -> None:
+    """Report what is wrong with the address of the admin API."""
+    admin = file.admin
+    if "admin" not in file.model_fields_set:
+        return
+    if file.registry is None:
+        report(("admin",), "administers a registry, and the file has none; add `registry:`")
+    others = [(file.operations, "`operations`"), *((one.address, "a listener") for one in file.listen)]
+    for address, who in others:
+        if collide(admin.address, address):
+            report(("admin", "address"), f"{who} takes {address} already; write another address or port")
+            break
+    if admin.tls is None:
+        if not admin.insecure and not is_local(admin.address):
+            report(("admin", "address"), _ADMIN_PLAIN_TEXT)
+        return
+    if admin.insecure:
+        report(("admin", "insecure"), "says plain text and `tls` says TLS; keep one of them")
+    try:
+        CertificateFiles(admin.tls, base)
+    except CertificateFault as fault:
+        report(("admin", "tls"), str(fault))
 
 
 def is_local(address: str) -> bool:

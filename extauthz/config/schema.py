@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from extauthz.config.names import Address, Algorithm, AppKey, HeaderName, Id, Node, Section, Text, switch, written
 from extauthz.config.plugin_schema import Plugin
 from extauthz.config.secrets import FromFile, Secret
+from extauthz.config.sections.admin import Admin
 from extauthz.config.sections.registry import Registry
 from extauthz.domain.api import AppCodeMode, AuthMethod, ReplayOutage, Strictness
 from extauthz.domain.horizon import VENDORS_WINDOW_MS
@@ -340,6 +341,7 @@ class ConfigFile(Section):
     client_address: ClientAddress = ClientAddress()
     replay: Replay = Replay()
     registry: Registry | None = None
+    admin: Admin = Admin()
     groups: list[Group] = Field(default_factory=list)
     plugins: list[Plugin] = Field(default_factory=list)
     apis: list[ApiEntry] = Field(default_factory=list)

@@ -57,9 +57,9 @@ class Desk:
 
 
 @contextmanager
-def at_the_desk(config: Path) -> Iterator[Desk]:
+def at_the_desk(config: Path, statement_limit_s: float | None = None) -> Iterator[Desk]:
     """The registry of a configuration file. What goes wrong is told in one line, and the command exits with 1."""
-    with opened_registry(config) as (store, sealer):
+    with opened_registry(config, statement_limit_s) as (store, sealer):
         check_schema(store)
         with store.reading() as view:
             vault = vault_of(view, sealer)
@@ -67,7 +67,7 @@ def at_the_desk(config: Path) -> Iterator[Desk]:
 
 
 @contextmanager
-def opened_registry(config: Path) -> Iterator[tuple[Store, Sealer]]:
+def opened_registry(config: Path, statement_limit_s: float | None = None) -> Iterator[tuple[Store, Sealer]]:
     """The database of a configuration file, migrated or not."""
     section = read_config(config).file.registry
     if section is None:
@@ -77,7 +77,7 @@ def opened_registry(config: Path) -> Iterator[tuple[Store, Sealer]]:
         raise typer.Exit(1)
     access = registry_access(section, config.parent)
     with told_errors():
-        store = Store(access.url)
+        store = Store(access.url, statement_limit_s=statement_limit_s)
         try:
             yield store, Sealer(access.master_keys)
         finally:
