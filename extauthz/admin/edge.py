@@ -79,7 +79,9 @@ class Edge:
         finally:
             self._in_flight -= 1
             caller = state.get("caller")
-            _log.info(
+            level = logging.DEBUG if scope["path"] in PUBLIC else logging.INFO  # probes come every few seconds
+            _log.log(
+                level,
                 "%s %r %s %.0fms %s %s",
                 scope["method"], scope["path"], outgoing.status, (time.monotonic() - begun_s) * 1000,
                 caller.actor.name if caller else "-", request_id,

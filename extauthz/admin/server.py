@@ -1,6 +1,7 @@
 """The process of the admin API: one socket, one server, until it is told to stop."""
 
 import asyncio
+import signal
 import socket
 import ssl
 from typing import Final
@@ -50,6 +51,8 @@ def run(app: ASGIApp, opened: socket.socket, tls: ssl.SSLContext | None) -> None
         timeout_graceful_shutdown=_STOP_WITHIN_S,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: None)  # the server raises once more, when it has stopped, what stopped it
     uvicorn.Server(config).run(sockets=[opened])
 
 

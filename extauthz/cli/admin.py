@@ -22,6 +22,7 @@ def admin(config: Path = ConfigOption) -> None:
         typer.echo(f"the admin API needs {error.name}; install it: pip install 'extauthz[admin]'", err=True)
         raise typer.Exit(1) from None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells which database it looks at
     section = read_config(config).file.admin
     with at_the_desk(config, server.STATEMENT_LIMIT_S) as desk:
         try:
