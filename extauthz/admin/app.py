@@ -26,9 +26,10 @@ from extauthz.admin.idempotency import forget_old
 from extauthz.admin.openapi import complete
 from extauthz.admin.problem import TOLD, UNEXPECTED, answer, refusal_of
 from extauthz.admin.routes import apis, apps, audit, codes, grants, keys, owners, questions, requests, tokens
+from extauthz.registry.errors import Conflict
 from extauthz.registry.tables import REVISION
 
-THREADS: Final = 16
+THREADS: Final = 12
 """Requests at work in the database at once: no more than its pool has connections."""
 _FORGET_EVERY_S: Final = 600.0
 _KINDS: Final = (owners, apps, keys, codes, apis, grants, requests, tokens, audit, questions)
@@ -86,7 +87,7 @@ async def _forget(registry: OpenRegistry) -> None:
     while True:
         try:
             await to_thread.run_sync(forget_old, registry.store)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, Conflict) as error:
             _log.warning("old idempotency keys are not removed: %s", type(error).__name__)
         await asyncio.sleep(_FORGET_EVERY_S)
 

@@ -83,7 +83,7 @@ class Edge:
             _log.log(
                 level,
                 "%s %r %s %.0fms %s %s",
-                scope["method"], scope["path"], outgoing.status, (time.monotonic() - begun_s) * 1000,
+                scope["method"], scope["path"][:200], outgoing.status, (time.monotonic() - begun_s) * 1000,
                 caller.actor.name if caller else "-", request_id,
             )  # fmt: skip
 
@@ -116,10 +116,11 @@ def _request_id(headers: Headers) -> str:
 
 
 def _refuse_repeated(query: bytes) -> None:
-    names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
-    for name in names:
-        if names.count(name) > 1:
+    seen: set[str] = set()
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name in seen:
             raise invalid(name[:64], "is given more than once; keep one of them")
+        seen.add(name)
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:

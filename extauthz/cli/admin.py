@@ -8,6 +8,8 @@ import typer
 from extauthz.cli.reading import ConfigOption, read_config
 from extauthz.cli.registry.access import at_the_desk
 from extauthz.config.listeners import CertificateFault
+from extauthz.domain.key_source import KeySource
+from extauthz.serve.key_fetcher import KeyFeed
 from extauthz.serve.listening import listening
 
 
@@ -17,11 +19,13 @@ def admin(config: Path = ConfigOption) -> None:
         from extauthz.admin import server
         from extauthz.admin.app import build_app
         from extauthz.admin.desk import OpenRegistry
+        from extauthz.admin.oidc import ProviderTokens
         from extauthz.admin.tls import AdminCertificates
     except ModuleNotFoundError as error:
         typer.echo(f"the admin API needs {error.name}; install it: pip install 'extauthz[admin]'", err=True)
         raise typer.Exit(1) from None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells every URL that is fetched
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells which database it looks at
     section = read_config(config).file.admin
     with at_the_desk(config, server.STATEMENT_LIMIT_S) as desk:
@@ -33,5 +37,12 @@ def admin(config: Path = ConfigOption) -> None:
             typer.echo(f"cannot start: {error}", err=True)
             raise typer.Exit(1) from None
         background = [] if tls is None else [tls.follow]
-        app = build_app(OpenRegistry(desk.store, desk.vault), background=background)
+        provider = None
+        if section.oidc is not None:
+            feed = KeyFeed("admin.oidc", section.oidc.remote_keys(config.parent))
+            source = KeySource(None, feed.remote)
+            feed.serve(source)
+            background.append(feed.run)
+            provider = ProviderTokens(section.oidc, source).judge
+        app = build_app(OpenRegistry(desk.store, desk.vault), provider, background)
         server.run(app, opened, None if tls is None else tls.context)

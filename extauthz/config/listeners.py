@@ -1,6 +1,7 @@
 """Where and how the service listens: certificates that fit, and no plain text where others can read or write it."""
 
 import ipaddress
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -105,6 +106,13 @@ def check_admin(file: ConfigFile, base: Path, report: Callable[[KeyPath, str], N
         if collide(admin.address, address):
             report(("admin", "address"), f"{who} takes {address} already; write another address or port")
             break
+    if admin.oidc is not None and admin.oidc.issuer.startswith("http:") and not admin.oidc.allow_http:
+        report(("admin", "oidc", "issuer"), "is not https; use https, or state `allow_http: true`")
+    if admin.oidc is not None and admin.oidc.ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=base / admin.oidc.ca_file)
+        except (OSError, ValueError):  # an ssl.SSLError is an OSError
+            report(("admin", "oidc", "ca_file"), f"file {admin.oidc.ca_file} cannot be read as PEM certificates")
     if admin.tls is None:
         if not admin.insecure and not is_local(admin.address):
             report(("admin", "address"), _ADMIN_PLAIN_TEXT)

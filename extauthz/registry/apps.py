@@ -8,7 +8,7 @@ from extauthz.registry.audit import record
 from extauthz.registry.errors import Changed, Conflict, Unknown
 from extauthz.registry.rules import Action, Actor, Role, demand, permitted
 from extauthz.registry.store import Transaction
-from extauthz.registry.tables import APIS, APP_CODES, APPS, GRANTS, KEY_PAIRS, OWNERS
+from extauthz.registry.tables import APIS, APP_CODES, APPS, GRANTS, KEY_PAIRS, OWNERS, TOKENS
 from extauthz.registry.text import checked_id, checked_name, checked_text, utc_text
 
 MAX_APPS_OF_AN_OWNER = 1000
@@ -51,10 +51,10 @@ def create_owner(tx: Transaction, actor: Actor, owner_id: str, description: str 
 
 
 def delete_owner(tx: Transaction, actor: Actor, owner_id: str) -> None:
-    """Remove an account that has no apps and no APIs any more. Raises Forbidden, Unknown, Conflict."""
+    """Remove an account that has no apps, APIs and tokens any more. Raises Forbidden, Unknown, Conflict."""
     demand(actor, Action.DELETE_OWNER)
     owner = get_owner(tx.connection, actor, owner_id)
-    for table, what in ((APPS, "apps"), (APIS, "APIs")):
+    for table, what in ((APPS, "apps"), (APIS, "APIs"), (TOKENS, "admin tokens")):
         if tx.connection.execute(select(table.c.id).where(table.c.owner_id == owner_id).limit(1)).first():
             raise Conflict(f"owner `{owner_id}` still has {what}; delete or move them first")
     tx.connection.execute(delete(OWNERS).where(OWNERS.c.id == owner_id))

@@ -37,5 +37,5 @@ def get_owner(owner: PathId, desk: AtDesk) -> service.Owner:
 
 @router.delete("/{owner}", status_code=204)
 def delete_owner(owner: PathId, desk: AtDesk) -> None:
-    """Delete an account that has no apps and no APIs any more."""
+    """Delete an account that has no apps, APIs and tokens any more."""
     desk.change(lambda tx: service.delete_owner(tx, desk.actor, owner))

@@ -26,7 +26,7 @@ def list_all(after: str = "", limit: int = 100, config: Path = ConfigOption, as_
 
 @owners.command("delete")
 def delete(owner: str, config: Path = ConfigOption, yes: bool = YesOption) -> None:
-    """Delete an account that has no apps and no APIs any more."""
+    """Delete an account that has no apps, APIs and tokens any more."""
     with at_the_desk(config) as desk:
         confirm(f"Delete owner {owner}?", yes)
         desk.change(lambda tx: apps.delete_owner(tx, desk.actor, owner))

@@ -7,8 +7,9 @@ from extauthz.admin.idempotency import KEPT_MS, forget_old
 from extauthz.registry import apps, audit, credentials, tokens
 from extauthz.registry.reseal import reseal
 from extauthz.registry.sealing import Sealer, Vault
-from extauthz.registry.store import vault_of
+from extauthz.registry.store import Store, vault_of
 from extauthz.registry.tables import IDEMPOTENCY, KEY_PAIRS
+from tests.stores.admin.conftest import Api
 from tests.stores.registry.conftest import MASTER_KEY
 from tests.stores.registry.desk import ADMIN, SHOP
 
@@ -163,3 +164,29 @@ def test_a_token_that_was_deleted_or_has_ended_is_worth_nothing(api):
     ).value
     api.desk.store.now_ms = lambda: until_ms
     assert api.call("GET", "/v1/apps", headers={"Authorization": f"Bearer {ended}"}).status_code == 401
+
+
+def test_an_owner_who_still_has_a_token_is_kept_and_the_token_is_why(api):
+    for owner in ("empty", "busy"):
+        api.call("POST", "/v1/owners", {"id": owner})
+    api.call("POST", "/v1/tokens", {"name": "busy reader", "role": "reader", "owner": "busy"})
+    assert api.call("DELETE", "/v1/owners/empty").status_code == 204
+    kept = api.call("DELETE", "/v1/owners/busy")
+    assert (kept.status_code, "still has admin tokens" in kept.json()["detail"]) == (409, True)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_request_that_waits_too_long_for_somebody_elses_lock_is_a_503_and_changes_nothing(desk, database):
+    impatient = Store(database, statement_limit_s=0.3)
+    desk.store, patient = impatient, desk.store
+    api = Api(desk)
+    try:
+        with patient.changing() as tx:
+            apps.change_app(tx, ADMIN, "shop-web", name="Held for now")
+            answer = api.call("PATCH", "/v1/apps/shop-web", {"name": "Too late"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert api.call("GET", "/v1/apps/shop-web").json()["name"] == "Held for now"
+    finally:
+        api.close()
+        impatient.close()
+        desk.store = patient
