@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from extauthz.cli.reading import ConfigOption, read_config
-from extauthz.cli.registry.access import at_the_desk
+from extauthz.cli.registry.access import at_the_database
 from extauthz.config.listeners import CertificateFault
 from extauthz.domain.key_source import KeySource
 from extauthz.serve.key_fetcher import KeyFeed
@@ -28,7 +28,7 @@ def admin(config: Path = ConfigOption) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells every URL that is fetched
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells which database it looks at
     section = read_config(config).file.admin
-    with at_the_desk(config, server.STATEMENT_LIMIT_S) as desk:
+    with at_the_database(config, server.STATEMENT_LIMIT_S) as desk:
         try:
             tls = None if section.tls is None else AdminCertificates(section.tls, config.parent)
             with listening(section.address, "admin.address"):

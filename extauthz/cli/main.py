@@ -4,9 +4,11 @@ import typer
 
 import extauthz
 from extauthz.cli import admin, call, check_config, doctor, envoy_cluster, reasons, schema, serve
+from extauthz.cli.registry.access import API_URL
 from extauthz.cli.registry.apis import apis
 from extauthz.cli.registry.apps import apps
 from extauthz.cli.registry.audit import audit
+from extauthz.cli.registry.can import can
 from extauthz.cli.registry.codes import codes
 from extauthz.cli.registry.grants import grants
 from extauthz.cli.registry.keys import keys
@@ -39,11 +41,18 @@ app.add_typer(grants, name="grants")
 app.add_typer(requests, name="requests")
 app.add_typer(tokens, name="tokens")
 app.command("audit")(audit)
+app.command("can")(can)
 
 
 @app.callback(invoke_without_command=True)
-def main(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+def main(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    api: str | None = typer.Option(
+        None, envvar="EXTAUTHZ_API", help="Work at the registry behind this admin API; the token is in EXTAUTHZ_TOKEN."
+    ),
+) -> None:
     """Answer the questions that every command shares."""
+    API_URL.set(api)
     if version:
         typer.echo(f"{extauthz.__version__} ({extauthz.build()})")
         raise typer.Exit

@@ -2,34 +2,43 @@
 
 import dataclasses
 import getpass
+import inspect
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from extauthz.cli.reading import read_config
+from extauthz.cli.registry.remote import ApiFault, RemoteRegistry
 from extauthz.config.sections.registry import registry_access
 from extauthz.registry.errors import RegistryError
 from extauthz.registry.migrate import check_schema
 from extauthz.registry.rules import Actor, Role
 from extauthz.registry.sealing import MasterKeyFault, SealBroken, Sealer, Vault
-from extauthz.registry.store import Store, StoreFault, Transaction, vault_of
+from extauthz.registry.store import Store, StoreFault, vault_of
 
 Result = TypeVar("Result")
 
 ConfigOption = typer.Option(
-    ..., "--config", "-c", envvar="EXTAUTHZ_CONFIG", help="The configuration file, whose `registry` is meant."
+    None,
+    "--config",
+    "-c",
+    envvar="EXTAUTHZ_CONFIG",
+    help="The configuration file, whose `registry` is meant; or use `extauthz --api URL ...`.",
 )
+API_URL: ContextVar[str | None] = ContextVar("API_URL", default=None)
+"""Of the admin API that commands work at, from `extauthz --api URL`."""
 _WIDE: Final = 400
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 JsonOption = typer.Option(False, "--json", help="Print JSON for machines.")
@@ -37,7 +46,15 @@ YesOption = typer.Option(False, "--yes", "-y", help="Do it without asking.")
 UntilOption = typer.Option(None, "--until", help="When it ends: 2027-01-31, 2027-01-31T12:00:00Z, or +30d.")
 
 
-class Desk:
+class Desk(Protocol):
+    """A registry that commands work at: an open database, or the admin API of another machine."""
+
+    def do(self, service: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        """Call a service of the registry, with the arguments behind the actor."""
+        ...
+
+
+class LocalDesk:
     """An open registry and who works at it: whoever may read its master keys may do everything."""
 
     def __init__(self, store: Store, vault: Vault) -> None:
@@ -45,30 +62,53 @@ class Desk:
         self.vault = vault
         self.actor = Actor(f"local:{getpass.getuser()}", Role.ADMIN)
 
-    def change(self, act: Callable[[Transaction], Result]) -> Result:
-        """Do something in a transaction of its own."""
-        with self.store.changing() as tx:
-            return act(tx)
-
-    def look(self, look: Callable[[Connection], Result]) -> Result:
-        """Look something up."""
-        with self.store.reading() as view:
-            return look(view)
+    def do(self, service: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        """Call a service of the registry in a transaction of its own, or in a view of one moment."""
+        names = list(inspect.signature(service).parameters)
+        means = {"vault": self.vault, "actor": self.actor}
+        given = [means[name] for name in names[1 : names.index("actor") + 1]]
+        with self.store.changing() if names[0] == "tx" else self.store.reading() as first:
+            return service(first, *given, *arguments, **options)
 
 
 @contextmanager
-def at_the_desk(config: Path, statement_limit_s: float | None = None) -> Iterator[Desk]:
-    """The registry of a configuration file. What goes wrong is told in one line, and the command exits with 1."""
+def at_the_desk(config: Path | None) -> Iterator[Desk]:
+    """The registry that a command is to work at: of a configuration file, or behind ``extauthz --api URL``.
+
+    What goes wrong is told in one line, and the command exits with 1.
+    """
+    api = API_URL.get()
+    if (api is None) == (config is None):
+        typer.echo("say which registry is meant: `--config FILE` for its database, or `extauthz --api URL`", err=True)
+        raise typer.Exit(1)
+    if api is None:
+        with at_the_database(config) as desk:
+            yield desk
+        return
+    with told_errors():
+        remote = RemoteRegistry(api)
+        try:
+            yield remote
+        finally:
+            remote.close()
+
+
+@contextmanager
+def at_the_database(config: Path | None, statement_limit_s: float | None = None) -> Iterator[LocalDesk]:
+    """The registry of a configuration file, opened. What goes wrong is told in one line, and the command exits."""
     with opened_registry(config, statement_limit_s) as (store, sealer):
         check_schema(store)
         with store.reading() as view:
             vault = vault_of(view, sealer)
-        yield Desk(store, vault)
+        yield LocalDesk(store, vault)
 
 
 @contextmanager
-def opened_registry(config: Path, statement_limit_s: float | None = None) -> Iterator[tuple[Store, Sealer]]:
+def opened_registry(config: Path | None, statement_limit_s: float | None = None) -> Iterator[tuple[Store, Sealer]]:
     """The database of a configuration file, migrated or not."""
+    if config is None:
+        typer.echo("this needs the registry's database itself; name it: `--config FILE`", err=True)
+        raise typer.Exit(1)
     section = read_config(config).file.registry
     if section is None:
         typer.echo(
@@ -89,7 +129,7 @@ def told_errors() -> Iterator[None]:
     """Turn what the registry raises into a line on standard error and exit code 1."""
     try:
         yield
-    except (RegistryError, StoreFault, SealBroken, MasterKeyFault) as error:
+    except (RegistryError, StoreFault, SealBroken, MasterKeyFault, ApiFault) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     except DBAPIError as error:
@@ -134,10 +174,15 @@ def confirm(question: str, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def moment_ms(text: str | None, now_ms: int) -> int | None:
-    """A moment that a person wrote, in milliseconds since 1970. Raises typer.BadParameter."""
+def moment_ms(text: str | None, now_ms: int | None = None) -> int | None:
+    """A moment that a person wrote, in milliseconds since 1970; ``+`` counts from ``now_ms``, the present.
+
+    Raises typer.BadParameter.
+    """
     if text is None:
         return None
+    if now_ms is None:
+        now_ms = time.time_ns() // 1_000_000
     try:
         if text.startswith("+") and text[-1:] in "dhm":
             unit = {"d": "days", "h": "hours", "m": "minutes"}[text[-1]]

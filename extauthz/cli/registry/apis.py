@@ -21,9 +21,7 @@ def register(
 ) -> None:
     """Make an API of the configuration known, so that it can be granted."""
     with at_the_desk(config) as desk:
-        made = desk.change(
-            lambda tx: service.register_api(tx, desk.actor, api, owner, stages=tuple(stage), self_grant=self_grant)
-        )
+        made = desk.do(service.register_api, api, owner, stages=tuple(stage), self_grant=self_grant)
         show_one(made, as_json)
 
 
@@ -33,7 +31,7 @@ def list_all(
 ) -> None:
     """List APIs by id."""
     with at_the_desk(config) as desk:
-        found = desk.look(lambda view: service.list_apis(view, desk.actor, owner_id=owner, after=after, limit=limit))
+        found = desk.do(service.list_apis, owner_id=owner, after=after, limit=limit)
         show(found, as_json)
 
 
@@ -42,6 +40,6 @@ def delete(api: str, config: Path = ConfigOption, yes: bool = YesOption) -> None
     """Delete an API from the registry, with every grant of it."""
     with at_the_desk(config) as desk:
         confirm(f"Delete API {api} and every grant of it?", yes)
-        grants = desk.change(lambda tx: service.delete_api(tx, desk.actor, api))
+        grants = desk.do(service.delete_api, api)
         told = ", ".join(f"{app} ({stage})" for app, stage in grants) or "none"
         typer.echo(f"API {api} is deleted; grants removed: {told}")

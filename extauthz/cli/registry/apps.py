@@ -21,7 +21,7 @@ def create(
 ) -> None:
     """Create an app; `extauthz keys create` and `extauthz codes create` give it credentials."""
     with at_the_desk(config) as desk:
-        made = desk.change(lambda tx: service.create_app(tx, desk.actor, app, owner, name, description))
+        made = desk.do(service.create_app, app, owner, name, description)
         show_one(made, as_json)
 
 
@@ -35,7 +35,7 @@ def list_all(
 ) -> None:
     """List apps by id."""
     with at_the_desk(config) as desk:
-        found = desk.look(lambda view: service.list_apps(view, desk.actor, owner_id=owner, after=after, limit=limit))
+        found = desk.do(service.list_apps, owner_id=owner, after=after, limit=limit)
         show(found, as_json)
 
 
@@ -43,14 +43,14 @@ def list_all(
 def disable(app: str, config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
     """Refuse every call of an app from now on; its credentials and grants stay."""
     with at_the_desk(config) as desk:
-        show_one(desk.change(lambda tx: service.change_app(tx, desk.actor, app, disabled=True)), as_json)
+        show_one(desk.do(service.change_app, app, disabled=True), as_json)
 
 
 @apps.command("enable")
 def enable(app: str, config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
     """Let an app call again."""
     with at_the_desk(config) as desk:
-        show_one(desk.change(lambda tx: service.change_app(tx, desk.actor, app, disabled=False)), as_json)
+        show_one(desk.do(service.change_app, app, disabled=False), as_json)
 
 
 @apps.command("delete")
@@ -58,6 +58,6 @@ def delete(app: str, config: Path = ConfigOption, yes: bool = YesOption) -> None
     """Delete an app with its credentials and grants."""
     with at_the_desk(config) as desk:
         confirm(f"Delete app {app} with all its credentials and grants?", yes)
-        grants = desk.change(lambda tx: service.delete_app(tx, desk.actor, app))
+        grants = desk.do(service.delete_app, app)
         told = ", ".join(f"{api} ({stage})" for api, stage in grants) or "none"
         typer.echo(f"app {app} is deleted; grants removed: {told}")

@@ -16,4 +16,4 @@ def audit(
 ) -> None:
     """Show the audit trail, the newest first."""
     with at_the_desk(config) as desk:
-        show(desk.look(lambda view: list_audit(view, desk.actor, target=target, limit=limit)), as_json)
+        show(desk.do(list_audit, target=target, limit=limit), as_json)

@@ -32,10 +32,8 @@ def create(
 ) -> None:
     """Grant one API to up to 100 apps, or one app up to 100 APIs: all of them or none."""
     with at_the_desk(config) as desk:
-        until_ms = moment_ms(until, desk.store.now_ms())
-        made = desk.change(
-            lambda tx: service.grant(tx, desk.actor, app, api, stage, until_ms=until_ms, description=description)
-        )
+        until_ms = moment_ms(until)
+        made = desk.do(service.grant, app, api, stage, until_ms=until_ms, description=description)
         show(made, as_json)
 
 
@@ -45,7 +43,7 @@ def revoke(
 ) -> None:
     """Take grants back: all of them or none."""
     with at_the_desk(config) as desk:
-        count = desk.change(lambda tx: service.revoke(tx, desk.actor, app, api, stage))
+        count = desk.do(service.revoke, app, api, stage)
         typer.echo(f"{count} grant{'s are' if count > 1 else ' is'} revoked")
 
 
@@ -60,10 +58,6 @@ def list_all(
 ) -> None:
     """List grants: of an app, of an API, or those that end soon."""
     with at_the_desk(config) as desk:
-        before_ms = moment_ms(ends_before, desk.store.now_ms())
-        found = desk.look(
-            lambda view: service.list_grants(
-                view, desk.actor, app_id=app, api_id=api, ends_before_ms=before_ms, limit=limit
-            )
-        )
+        before_ms = moment_ms(ends_before)
+        found = desk.do(service.list_grants, app_id=app, api_id=api, ends_before_ms=before_ms, limit=limit)
         show(found, as_json)

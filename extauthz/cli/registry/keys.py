@@ -28,7 +28,7 @@ def create(
 ) -> None:
     """Create a key pair and show its AppSecret, once."""
     with at_the_desk(config) as desk:
-        made = desk.change(lambda tx: credentials.create_key(tx, desk.vault, desk.actor, app, app_key))
+        made = desk.do(credentials.create_key, app, app_key)
         show_one(made.key, as_json, app_secret=made.app_secret)
 
 
@@ -36,7 +36,7 @@ def create(
 def list_all(app: str, config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
     """List the key pairs of an app, without secrets."""
     with at_the_desk(config) as desk:
-        show(desk.look(lambda view: credentials.list_keys(view, desk.actor, app)), as_json)
+        show(desk.do(credentials.list_keys, app), as_json)
 
 
 @keys.command("rotate")
@@ -49,7 +49,7 @@ def rotate(
     """Give a key pair a new AppSecret and show it, once; the old one stays valid for a while."""
     with at_the_desk(config) as desk:
         overlap_ms = moment_ms(overlap, 0) or 0
-        made = desk.change(lambda tx: credentials.rotate_key(tx, desk.vault, desk.actor, app_key, overlap_ms))
+        made = desk.do(credentials.rotate_key, app_key, overlap_ms)
         show_one(made.key, as_json, app_secret=made.app_secret)
 
 
@@ -57,14 +57,14 @@ def rotate(
 def end_previous(app_key: str, config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
     """Let only the newest AppSecret be valid from now on."""
     with at_the_desk(config) as desk:
-        show_one(desk.change(lambda tx: credentials.end_previous_secret(tx, desk.actor, app_key)), as_json)
+        show_one(desk.do(credentials.end_previous_secret, app_key), as_json)
 
 
 @keys.command("reveal")
 def reveal(app_key: str, config: Path = ConfigOption) -> None:
     """Show the AppSecret of a key pair; the audit trail keeps who asked."""
     with at_the_desk(config) as desk:
-        typer.echo(desk.change(lambda tx: credentials.reveal_secret(tx, desk.vault, desk.actor, app_key)))
+        typer.echo(desk.do(credentials.reveal_secret, app_key))
 
 
 @keys.command("delete")
@@ -72,5 +72,5 @@ def delete(app_key: str, config: Path = ConfigOption, yes: bool = YesOption) -> 
     """Delete a key pair."""
     with at_the_desk(config) as desk:
         confirm(f"Delete AppKey {app_key}?", yes)
-        desk.change(lambda tx: credentials.delete_key(tx, desk.actor, app_key))
+        desk.do(credentials.delete_key, app_key)
         typer.echo(f"AppKey {app_key} is deleted")

@@ -14,14 +14,14 @@ owners = typer.Typer(no_args_is_help=True, help="Accounts that apps and APIs bel
 def create(owner: str, description: str = "", config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
     """Create an account."""
     with at_the_desk(config) as desk:
-        show_one(desk.change(lambda tx: apps.create_owner(tx, desk.actor, owner, description)), as_json)
+        show_one(desk.do(apps.create_owner, owner, description), as_json)
 
 
 @owners.command("list")
 def list_all(after: str = "", limit: int = 100, config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
     """List accounts."""
     with at_the_desk(config) as desk:
-        show(desk.look(lambda view: apps.list_owners(view, desk.actor, after=after, limit=limit)), as_json)
+        show(desk.do(apps.list_owners, after=after, limit=limit), as_json)
 
 
 @owners.command("delete")
@@ -29,5 +29,5 @@ def delete(owner: str, config: Path = ConfigOption, yes: bool = YesOption) -> No
     """Delete an account that has no apps, APIs and tokens any more."""
     with at_the_desk(config) as desk:
         confirm(f"Delete owner {owner}?", yes)
-        desk.change(lambda tx: apps.delete_owner(tx, desk.actor, owner))
+        desk.do(apps.delete_owner, owner)
         typer.echo(f"owner {owner} is deleted")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from extauthz.cli.registry.access import ConfigOption, at_the_desk, opened_registry
+from extauthz.cli.registry.access import ConfigOption, at_the_database, opened_registry
 from extauthz.registry.migrate import migrate as bring_up_to_date
 from extauthz.registry.reseal import reseal as seal_anew
 from extauthz.registry.sealing import new_master_key
@@ -29,6 +29,6 @@ def migrate(config: Path = ConfigOption) -> None:
 @registry.command("reseal")
 def reseal(config: Path = ConfigOption) -> None:
     """Seal every secret with the newest master key, so that the older ones can be removed."""
-    with at_the_desk(config) as desk:
+    with at_the_database(config) as desk:
         count = seal_anew(desk.store, desk.vault.sealer)
         typer.echo(f"{count} secret{'' if count == 1 else 's'} sealed anew; older master keys are not needed any more")

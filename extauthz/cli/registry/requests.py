@@ -21,7 +21,7 @@ def ask(
 ) -> None:
     """Ask for access of an app to an API."""
     with at_the_desk(config) as desk:
-        show_one(desk.change(lambda tx: service.ask(tx, desk.actor, app, api, stage, why)), as_json)
+        show_one(desk.do(service.ask, app, api, stage, why), as_json)
 
 
 @requests.command("list")
@@ -32,7 +32,7 @@ def list_all(
 ) -> None:
     """List requests."""
     with at_the_desk(config) as desk:
-        show(desk.look(lambda view: service.list_requests(view, desk.actor, state=state)), as_json)
+        show(desk.do(service.list_requests, state=state), as_json)
 
 
 @requests.command("approve")
@@ -45,8 +45,8 @@ def approve(
 ) -> None:
     """Make the grant that was asked for."""
     with at_the_desk(config) as desk:
-        until_ms = moment_ms(until, desk.store.now_ms())
-        decided = desk.change(lambda tx: service.approve(tx, desk.actor, request, until_ms=until_ms, answer=answer))
+        until_ms = moment_ms(until)
+        decided = desk.do(service.approve, request, until_ms=until_ms, answer=answer)
         show_one(decided, as_json)
 
 
@@ -59,4 +59,4 @@ def refuse(
 ) -> None:
     """Refuse a request."""
     with at_the_desk(config) as desk:
-        show_one(desk.change(lambda tx: service.refuse(tx, desk.actor, request, answer)), as_json)
+        show_one(desk.do(service.refuse, request, answer), as_json)

@@ -32,10 +32,8 @@ def create(
 ) -> None:
     """Create a token and show it, once."""
     with at_the_desk(config) as desk:
-        until_ms = moment_ms(until, desk.store.now_ms())
-        made = desk.change(
-            lambda tx: service.create_token(tx, desk.vault, desk.actor, name, role, owner, until_ms=until_ms)
-        )
+        until_ms = moment_ms(until)
+        made = desk.do(service.create_token, name, role, owner, until_ms=until_ms)
         show_one(made.token, as_json, token=made.value)
 
 
@@ -43,7 +41,7 @@ def create(
 def list_all(after: str = "", limit: int = 100, config: Path = ConfigOption, as_json: bool = JsonOption) -> None:
     """List tokens, without their values."""
     with at_the_desk(config) as desk:
-        show(desk.look(lambda view: service.list_tokens(view, desk.actor, after=after, limit=limit)), as_json)
+        show(desk.do(service.list_tokens, after=after, limit=limit), as_json)
 
 
 @tokens.command("delete")
@@ -51,5 +49,5 @@ def delete(token: str, config: Path = ConfigOption, yes: bool = YesOption) -> No
     """Let a token, by its id, be worth nothing from now on."""
     with at_the_desk(config) as desk:
         confirm(f"Delete token {token}?", yes)
-        desk.change(lambda tx: service.delete_token(tx, desk.actor, token))
+        desk.do(service.delete_token, token)
         typer.echo(f"token {token} is deleted")
