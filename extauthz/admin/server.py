@@ -4,11 +4,16 @@ import asyncio
 import signal
 import socket
 import ssl
+import uuid
+from http import HTTPStatus
 from typing import Final
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from extauthz.admin.problem import Refusal, answer
 
 STATEMENT_LIMIT_S: Final = 15.0
 """How long PostgreSQL may work, or wait for somebody else's lock, in one statement of a request."""
@@ -16,6 +21,9 @@ HEAD_WITHIN_S: Final = 10.0
 _CONNECTIONS: Final = 1000
 _STOP_WITHIN_S: Final = 20
 _BACKLOG: Final = 256
+_NOT_HTTP: Final = Refusal(
+    HTTPStatus.BAD_REQUEST, "not-http", "this is not a request of HTTP/1.1, or its head is too large"
+)
 
 
 def open_socket(address: str) -> socket.socket:
@@ -72,6 +80,19 @@ class _PatientProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Tell as a problem, like every error, that this is not HTTP."""
+        request_id = str(uuid.uuid4())
+        told = answer(_NOT_HTTP, request_id)
+        headers = [*told.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        events = (
+            h11.Response(status_code=told.status_code, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(told.body)),
+            h11.EndOfMessage(),
+        )
+        self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._calm()

@@ -120,6 +120,11 @@ def test_a_caller_who_says_nothing_or_only_half_is_let_go(desk, process):
         caller = socket.create_connection(("127.0.0.1", process.port), timeout=30)
         caller.sendall(beginning)
         callers.append(caller)
+    with socket.create_connection(("127.0.0.1", process.port), timeout=30) as stranger:
+        stranger.sendall(b"\x16\x03\x01 no HTTP at all\r\n\r\n")
+        head, _, told = stranger.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert (json.loads(told)["status"], b"application/problem+json" in head) == (400, True)
     answers = [caller.recv(65536) for caller in callers]
     for caller in callers:
         caller.close()
