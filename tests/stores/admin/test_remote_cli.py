@@ -33,6 +33,10 @@ class Operator:
         ).value
         self._environment = {"EXTAUTHZ_API": url, "EXTAUTHZ_TOKEN": value, "EXTAUTHZ_CONFIG": ""}
 
+    def work_at(self, config: Path) -> None:
+        """With the database itself, from now on."""
+        self._environment = {"EXTAUTHZ_API": "", "EXTAUTHZ_TOKEN": "", "EXTAUTHZ_CONFIG": str(config)}
+
     def fails(self, *arguments: str) -> str:
         done = CliRunner().invoke(app, arguments, env=self._environment)
         assert done.exit_code == 1, done.output
@@ -47,8 +51,11 @@ class Operator:
         return json.loads(self.says(*arguments, "--json", code=code))
 
 
-def test_every_command_works_over_the_api(desk, process):
+@pytest.mark.parametrize("place", ["API", "database"])
+def test_every_command_works_alike_over_the_api_and_at_the_database(desk, process, place):
     ops = Operator(desk, process.url)
+    if place == "database":
+        ops.work_at(process.config)
     assert ops.gets("owners", "create", "tiles")["id"] == "tiles"
     assert [one["id"] for one in ops.gets("owners", "list", "--after", "maps")] == ["shop", "tiles"]
     ops.says("owners", "delete", "tiles", "--yes")
