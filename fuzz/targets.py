@@ -21,8 +21,8 @@ from extauthz.domain.gateway import build_gateway
 from extauthz.domain.jwk import KeySet, read_key
 from extauthz.domain.jwt import ClaimHeader, JwtPlugin
 from extauthz.domain.key_source import KeySource
+from extauthz.domain.path import decoded_segments, path_fault
 from extauthz.domain.request import Network, Request, Stage
-from extauthz.domain.route import decoded_segments, path_fault
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
 from extauthz.replay.memory import MemoryReplayStore

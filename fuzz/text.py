@@ -5,7 +5,7 @@
 
 from typing import Final
 
-from extauthz.decide.network import NETWORK_KEY
+from extauthz.domain.context_keys import NETWORK_KEY
 from extauthz.domain.request import Network, Request
 from extauthz.domain.settings import Settings
 from extauthz.wire.generated import ext_authz_pb2 as pb

@@ -3,11 +3,13 @@
 from typing import Final
 
 from extauthz.auth.lookalike import values_of
+from extauthz.auth.method import Method
 from extauthz.auth.parameters import TOO_MANY, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AppCodeMode, AuthMethod
 from extauthz.domain.app import hash_app_code
 from extauthz.domain.decision import Proof, Refusal
+from extauthz.domain.header_names import AUTHORIZATION, X_CA_SIGNATURE, as_written
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
 
@@ -22,7 +24,7 @@ def is_presented(request: Request, api: Api) -> bool:
     Where the API takes signatures, only if none is sent: a signature is the stronger proof and is never bypassed by a
     code beside it. Where it takes none, a signature hides no code: the vendor's Java SDK signs every call.
     """
-    if api.app_code is AppCodeMode.OFF or (request.headers.get("x-ca-signature") and _takes_signatures(request, api)):
+    if api.app_code is AppCodeMode.OFF or (request.headers.get(X_CA_SIGNATURE) and _takes_signatures(request, api)):
         return False
     return header_code(request) is not None or _query_codes(request, api) != []
 
@@ -34,7 +36,7 @@ def _takes_signatures(request: Request, api: Api) -> bool:
 
 def header_code(request: Request) -> bytes | None:
     """The code in ``Authorization: APPCODE <code>``; the word in any letter case (undocumented, so lenient)."""
-    scheme, _, code = request.headers.get("authorization", b"").strip().partition(b" ")
+    scheme, _, code = request.headers.get(AUTHORIZATION, b"").strip().partition(b" ")
     return code.strip() if scheme.lower() == _SCHEME else None
 
 
@@ -48,8 +50,8 @@ def _query_codes(request: Request, api: Api) -> list[bytes] | None:
 
 def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) -> Proof | Refusal:
     """Find the app of the one AppCode that the request brings, in however many places."""
-    if "authorization" in request.repeated:
-        return Refusal(reason.HEADER_REPEATED, "Authorization")
+    if AUTHORIZATION in request.repeated:
+        return Refusal(reason.HEADER_REPEATED, as_written(AUTHORIZATION))
     in_header = header_code(request)
     codes = _query_codes(request, api)
     if codes is None:
@@ -63,7 +65,11 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     app = snapshot.directory.app_of_code(hash_app_code(code)) if len(code) <= _MAX_LENGTH else None
     if app is None:
         return Refusal(reason.APP_CODE_UNKNOWN)
-    return Proof(
-        AuthMethod.APP_CODE,
-        app=app,
-    )
+    return Proof(AuthMethod.APP_CODE, app=app)
+
+
+def _credential_headers(api: Api) -> tuple[str, ...]:
+    return (AUTHORIZATION,)
+
+
+METHOD: Final = Method(AuthMethod.APP_CODE, is_presented, authenticate, _credential_headers)

@@ -11,13 +11,15 @@ from typing import Any, Final
 
 from jwt.exceptions import PyJWTError
 
-from extauthz.auth.jwt_claims import claim_headers, claims_refusal, header_text, valid_between
+from extauthz.auth.jwt_claims import claim_headers, claims_refusal, valid_between
 from extauthz.auth.jwt_token import Token, find_tokens, parse_token
 from extauthz.auth.lookalike import MISSPELLED
+from extauthz.auth.method import Method
 from extauthz.auth.parameters import MAX_COOKIES, TOO_MANY
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Proof, Refusal
+from extauthz.domain.header_value import is_header_value
 from extauthz.domain.jwk import KeySet, VerificationKey
 from extauthz.domain.jwt import MAX_CLOCK_SKEW_S, JwtPlugin, TokenPlace, token_type
 from extauthz.domain.one_time import token_use
@@ -133,13 +135,9 @@ def _verified(claims: dict[str, Any], plugin: JwtPlugin, key_set: KeySet, now_s:
     if isinstance(headers, Refusal):
         return headers
     subject = claims.get("sub", "")
-    if not isinstance(subject, str) or header_text(subject) is None:
+    if not isinstance(subject, str) or not is_header_value(subject):
         return Refusal(reason.JWT_INVALID, "claim sub is not plain text")
-    proof = Proof(
-        AuthMethod.JWT,
-        subject=subject,
-        claim_headers=headers,
-    )
+    proof = Proof(AuthMethod.JWT, subject=subject, claim_headers=headers)
     from_s, until_s = valid_between(claims, plugin)
     if not plugin.prevent_jti_replay:
         return VerifiedToken(key_set, from_s, until_s, proof)
@@ -180,3 +178,14 @@ def _verifies(token: Token, key: VerificationKey, algorithm: str) -> bool:
         return bool(jwk.Algorithm.verify(token.signed, jwk.key, token.signature))
     except (PyJWTError, ValueError):
         return False
+
+
+def _credential_headers(api: Api) -> tuple[str, ...]:
+    return (api.jwt.parameter,) if api.jwt is not None and api.jwt.place is TokenPlace.HEADER else ()
+
+
+def _absent(api: Api) -> Refusal | None:
+    return None if api.jwt is not None and api.jwt.bypass_empty_token else Refusal(reason.JWT_MISSING)
+
+
+METHOD: Final = Method(AuthMethod.JWT, is_presented, authenticate, _credential_headers, _absent)

@@ -122,7 +122,7 @@ def claim_headers(claims: Mapping[str, Any], plugin: JwtPlugin) -> tuple[tuple[s
         value = _claim_at(claims, entry.claim)
         if value is None:
             continue
-        text = header_text(value)
+        text = claim_text(value)
         if text is None:
             return Refusal(reason.JWT_INVALID, f"claim {'.'.join(entry.claim)} does not fit in a header")
         if text:
@@ -130,7 +130,7 @@ def claim_headers(claims: Mapping[str, Any], plugin: JwtPlugin) -> tuple[tuple[s
     return tuple(headers)
 
 
-def header_text(value: object) -> str | None:
+def claim_text(value: object) -> str | None:
     """A claim as header text; None when it cannot be one without being changed."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -139,7 +139,7 @@ def header_text(value: object) -> str | None:
     elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         text = str(value)
     elif isinstance(value, list):
-        parts = [header_text(part) if isinstance(part, str | int | float) else None for part in value]
+        parts = [claim_text(part) if isinstance(part, str | int | float) else None for part in value]
         if any(not part or "," in part for part in parts):
             return None  # an empty element, or a comma inside one, would read as another list
         text = ",".join(part for part in parts if part)

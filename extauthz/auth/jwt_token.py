@@ -9,6 +9,7 @@ from extauthz.auth.lookalike import values_of
 from extauthz.auth.parameters import MAX_PARAMETERS, cookie_pairs, parse_pairs, query_pairs
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
+from extauthz.domain.header_names import AUTHORIZATION
 from extauthz.domain.jwt import JwtPlugin, TokenPlace
 from extauthz.domain.request import Pair, Request
 
@@ -72,7 +73,7 @@ def _header_token(value: bytes, plugin: JwtPlugin) -> list[bytes]:
     scheme, _, rest = value.partition(b" ")
     if scheme.lower() == b"bearer":
         value = rest.strip()
-    elif plugin.parameter == "authorization" and _is_other_scheme(value) and not _hides_token(value):
+    elif plugin.parameter == AUTHORIZATION and _is_other_scheme(value) and not _hides_token(value):
         return []
     return [value] if value else []
 

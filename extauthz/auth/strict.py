@@ -13,10 +13,21 @@ from typing import Final
 
 from extauthz.auth.parameters import is_form
 from extauthz.auth.string_to_sign import SignedName, StringToSign
+from extauthz.domain.header_names import (
+    ACCEPT,
+    CONTENT_MD5,
+    CONTENT_TYPE,
+    DATE,
+    X_CA_KEY,
+    X_CA_NONCE,
+    X_CA_SIGNATURE_METHOD,
+    X_CA_STAGE,
+    X_CA_TIMESTAMP,
+)
 from extauthz.domain.request import Delivery, Pair, Request
 
-_MUST_BE_SIGNED: Final = ("x-ca-key", "x-ca-timestamp", "x-ca-nonce", "x-ca-stage", "x-ca-signature-method")
-_REQUIRED: Final = ("x-ca-timestamp", "x-ca-nonce")
+_MUST_BE_SIGNED: Final = (X_CA_KEY, X_CA_TIMESTAMP, X_CA_NONCE, X_CA_STAGE, X_CA_SIGNATURE_METHOD)
+_REQUIRED: Final = (X_CA_TIMESTAMP, X_CA_NONCE)
 _MARK: Final = ord(b"!")
 _FORM_IN_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _MAX_READ_PARAMETERS: Final = 1_000
@@ -118,9 +129,9 @@ def _filing_violation(pairs: Sequence[Pair]) -> str:
 
 
 def _body_violation(request: Request, string: StringToSign) -> str:
-    if request.headers.get("content-md5", b"").strip():  # a blank one is never compared with the body
+    if request.headers.get(CONTENT_MD5, b"").strip():  # a blank one is never compared with the body
         return ""
-    if not is_form(request.headers.get("content-type", b"")):
+    if not is_form(request.headers.get(CONTENT_TYPE, b"")):
         nothing_to_bind = not request.body and request.delivery is Delivery.WHOLE
         return "" if nothing_to_bind else "the body is not bound by Content-MD5"
     if request.method.upper() in _FORM_IN_BODY:
@@ -130,7 +141,7 @@ def _body_violation(request: Request, string: StringToSign) -> str:
 
 def _lossy_violation(request: Request, names: Sequence[SignedName]) -> str:
     """Envoy writes ``!`` for a byte that is no UTF-8, so ``hello!`` may have been signed and ``hello\\xff`` be sent."""
-    signed = [request.headers.get(name, b"") for name in ("accept", "content-md5", "content-type", "date")]
+    signed = [request.headers.get(name, b"") for name in (ACCEPT, CONTENT_MD5, CONTENT_TYPE, DATE)]
     signed += [request.headers.get(name.lower, b"") for name in names]
     if "!" in request.query or _MARK in request.body or any(_MARK in value for value in signed):
         return "`!` may stand for bytes that are not UTF-8"

@@ -15,6 +15,18 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from extauthz.auth.parameters import decode_escapes, is_form, parse_pairs, query_pairs
+from extauthz.domain.header_names import (
+    ACCEPT,
+    AUTHORIZATION,
+    CONTENT_MD5,
+    CONTENT_TYPE,
+    DATE,
+    DIGEST_CREDENTIAL,
+    PREFIX,
+    X_CA_SIGNATURE,
+    X_CA_SIGNATURE_HEADERS,
+    X_CA_STAGE,
+)
 from extauthz.domain.request import Pair, Request
 
 PRIMARY: Final = "primary"
@@ -35,26 +47,11 @@ READINGS: Final = (
 stands in query and form, the form's value or the query's; of a header that came more than once, all values joined or
 the first. SDKs disagree on all three and the vendor documents none."""
 
-ONCE: Final = frozenset(
-    {
-        "x-ca-key",
-        "x-ca-signature",
-        "x-ca-signature-headers",
-        "x-ca-signature-method",
-        "x-ca-timestamp",
-        "x-ca-nonce",
-        "x-ca-stage",
-        "content-md5",
-        "content-type",
-        "date",
-    }
-)
+ONCE: Final = frozenset({*DIGEST_CREDENTIAL, X_CA_STAGE, CONTENT_MD5, CONTENT_TYPE, DATE})
 """The headers of the scheme. Sent twice, any of them is refused."""
-_NEVER_CUT: Final = ONCE | {"authorization", "cookie", "host"}
+_NEVER_CUT: Final = ONCE | {AUTHORIZATION, "cookie", "host"}
 """The first value of these is never all that a signature covers: they carry a credential, or have one value only."""
-_NEVER_IN_BLOCK: Final = frozenset(
-    {"x-ca-signature", "x-ca-signature-headers", "accept", "content-md5", "content-type", "date"}
-)
+_NEVER_IN_BLOCK: Final = frozenset({X_CA_SIGNATURE, X_CA_SIGNATURE_HEADERS, ACCEPT, CONTENT_MD5, CONTENT_TYPE, DATE})
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Envoy joins values with a comma and nothing else; a client that lists several in one header writes a space after it.
 _JOINT: Final = re.compile(rb",(?![ \t])")
@@ -128,13 +125,13 @@ class StringToSign:
     def __init__(self, request: Request, names: Sequence[SignedName]) -> None:
         """``names`` as ``signed_names`` returned them for this request."""
         value = request.headers.get
-        content_type = value("content-type", b"")
+        content_type = value(CONTENT_TYPE, b"")
         lines = [
             request.method.upper().encode(),
-            value("accept", b""),
-            value("content-md5", b""),
+            value(ACCEPT, b""),
+            value(CONTENT_MD5, b""),
             content_type,
-            value("date", b""),
+            value(DATE, b""),
         ]
         lines += [line_start + value(lower, b"") for line_start, lower in names]
         lines.append(b"")
@@ -162,7 +159,7 @@ class StringToSign:
         """
         shown = self._lines[:5]
         for (line_start, lower), line in zip(self._names, self._lines[5:], strict=False):
-            hidden = not lower.startswith("x-ca-") and len(line) > len(line_start)
+            hidden = not lower.startswith(PREFIX) and len(line) > len(line_start)
             shown.append(line_start + _MASK if hidden else line)
         text = b"\n".join([*shown, b""]) + self._path + self._parameters[:_MAX_ECHO_BYTES]
         return text[:_MAX_ECHO_BYTES].decode("utf-8", "replace").replace("\n", "#")
@@ -196,11 +193,11 @@ class StringToSign:
         is one), so where none of those that count was kept apart, what stands before the first joint is tried.
         """
         request = self._request
-        counted = [*(lower for _, lower in self._names), "accept"]
+        counted = [*(lower for _, lower in self._names), ACCEPT]
         cut = {lower for lower in counted if lower not in _NEVER_CUT and lower not in required}
         kept_apart = {lower: request.firsts[lower] for lower in cut if lower in request.firsts}
         lines = self._lines.copy()
-        starts = [(1, b"", "accept")]
+        starts = [(1, b"", ACCEPT)]
         starts += [(place, start, lower) for place, (start, lower) in enumerate(self._names, 5)]
         for place, start, lower in starts:
             if lower in kept_apart:

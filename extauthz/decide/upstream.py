@@ -1,20 +1,21 @@
 """What goes upstream with an allowed request: identity headers, claim headers, and what is taken off.
 
 In two parts, because the first runs for every check and the second once for all checks of a kind: what depends on this
-very request (``extra_of``), and what app, API and settings settle (``upstream_changes``).
+very request (step ``upstream``), and what app, API and settings settle (``upstream_changes``).
 """
 
 from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Final
 
-from extauthz.auth import CREDENTIAL_HEADERS
+from extauthz.auth import METHODS
 from extauthz.decide.client_address import client_address, is_address
+from extauthz.decide.progress import Progress
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Extra, Proof, Refusal, Subject, Upstream
+from extauthz.domain.header_names import PREFIX
 from extauthz.domain.header_value import is_header_value
-from extauthz.domain.jwt import TokenPlace
 from extauthz.domain.request import Network, Request
 from extauthz.domain.settings import IdentityFact, Settings
 
@@ -30,23 +31,23 @@ _OF_THE_REQUEST: Final = frozenset(
 )
 
 
-def extra_of(request: Request, proof: Proof, settings: Settings, now_ms: int) -> Extra | Refusal:
+def what_goes_upstream(check: Progress) -> Refusal | None:
     """What this very request adds. Nothing, for most. A fact that cannot be told as it is refuses the request."""
+    request, settings, proof = check.request, check.snapshot.gateway.settings, check.proof
     headers = proof.claim_headers
     if not _OF_THE_REQUEST.isdisjoint(settings.identity_facts):
         for name, fact in settings.identity_headers:
             if fact not in _OF_THE_REQUEST:
                 continue
-            value = _request_fact(fact, request, proof, settings, now_ms)
+            value = _request_fact(fact, request, proof, settings, check.now_ms)
             if not value:
                 continue
             if not is_header_value(value) or (fact is IdentityFact.CLIENT_IP and not is_address(value)):
                 return Refusal(reason.IDENTITY_INVALID, fact.value, f"{value!r:.200} for {name}")
             headers += ((name, value),)
-    misspelled = _misspelled(request, settings) if "_" in "".join(request.headers) else ()
-    if not (headers or misspelled):
-        return NOTHING
-    return Extra(headers, misspelled)
+    misspelled = _misspelled(request, check.api, settings) if "_" in "".join(request.headers) else ()
+    check.extra = Extra(headers, misspelled) if headers or misspelled else NOTHING
+    return None
 
 
 def upstream_changes(
@@ -73,14 +74,16 @@ def upstream_changes(
     return Upstream(tuple(set_headers.items()), tuple(dict.fromkeys(remove)))
 
 
-def _misspelled(request: Request, settings: Settings) -> tuple[str, ...]:
+def _misspelled(request: Request, api: Api, settings: Settings) -> tuple[str, ...]:
     """Client headers that CGI-like backends cannot tell from ours, from a verified token, or from the scheme's own."""
     owned = {name for name, _ in settings.identity_headers} | settings.claim_headers | settings.token_headers
+    for method in METHODS.values():
+        owned.update(method.credential_headers(api))
     found = []
     for name in request.headers:
         if "_" in name:
             dashed = name.replace("_", "-")
-            if dashed in owned or dashed.startswith("x-ca-"):
+            if dashed in owned or dashed.startswith(PREFIX):
                 found.append(name)
     return tuple(sorted(found))
 
@@ -97,9 +100,7 @@ def _credential_headers(method: str, api: Api, network: Network) -> list[str]:
         methods = sorted(policy.methods) if policy is not None else ()
     names: list[str] = []
     for one in methods:
-        names.extend(CREDENTIAL_HEADERS.get(one, ()))
-        if one == AuthMethod.JWT and api.jwt is not None and api.jwt.place is TokenPlace.HEADER:
-            names.append(api.jwt.parameter)
+        names.extend(METHODS[one].credential_headers(api))
     return names
 
 

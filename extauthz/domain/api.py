@@ -12,7 +12,7 @@ from extauthz.domain.request import Network, Stage
 
 
 class AuthMethod(StrEnum):
-    """How a caller proves itself."""
+    """How a caller proves itself: the words of the configuration. What each method does stands in ``auth``."""
 
     NONE = "none"
     APP_CODE = "appcode"
@@ -32,19 +32,19 @@ class AppCodeMode(StrEnum):
 class AuthPolicy:
     """Which proofs open an API on one network: any one of the alternatives, each a set of methods that must all hold.
 
-    The empty set is the alternative "none": an anonymous call.
+    The empty set is the alternative "none": an anonymous call. Methods go by their names in ``auth.METHODS``.
     """
 
-    alternatives: tuple[frozenset[AuthMethod], ...]
-    methods: frozenset[AuthMethod] = field(init=False)
+    alternatives: tuple[frozenset[str], ...]
+    methods: frozenset[str] = field(init=False)
     """Every method that some alternative mentions."""
-    only: AuthMethod | None = field(init=False)
+    only: str | None = field(init=False)
     """The one method of a policy that knows no other way; None where there is a choice or nothing to prove."""
 
     def __post_init__(self) -> None:
         if not self.alternatives:
             raise ValueError("a policy without alternatives would be ambiguous: say `none` to mean an open API")
-        object.__setattr__(self, "methods", frozenset[AuthMethod]().union(*self.alternatives))
+        object.__setattr__(self, "methods", frozenset[str]().union(*self.alternatives))
         single = len(self.alternatives) == 1 and len(self.alternatives[0]) == 1
         object.__setattr__(self, "only", next(iter(self.alternatives[0])) if single else None)
 
@@ -117,7 +117,7 @@ class Api:
     group: ApiGroup
     methods: frozenset[str]
     path: str | None
-    """Path template, see ``domain.route``; None: found only by the id in Envoy's route context."""
+    """Path template, see ``domain.path``; None: found only by the id in Envoy's route context."""
     stages: frozenset[Stage]
     auth: Mapping[Network, AuthPolicy]
     """A network that is missing here may not call the API."""
@@ -132,4 +132,4 @@ class Api:
     """Whether the credentials are taken off the request before it goes upstream."""
     replay_outage: ReplayOutage = ReplayOutage.DENY
     lenient_path_parameters: bool = False
-    """Whether ``{name}`` segments take ``;``, ``%3F`` and escaped escapes, see ``domain.route``."""
+    """Whether ``{name}`` segments take ``;``, ``%3F`` and escaped escapes, see ``domain.lenient_path``."""

@@ -1,13 +1,13 @@
 """Paths of APIs with ``lenient_path_parameters``: what vendor SDKs put into a path parameter, and no path hidden in it.
 
-Only the ``{name}`` segments of such an API are read like this, see ``route.spelled_as_template``.
+Only the ``{name}`` segments of such an API are read like this, see ``path.spelled_as_template``.
 """
 
 import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from extauthz.domain.route import BROKEN_ESCAPE, CONTROL, DOT_SEGMENT, ESCAPE
+from extauthz.domain.path import BROKEN_ESCAPE, CONTROL, DOT_SEGMENT, ESCAPE
 
 _CUT = re.compile("[;?]")
 MAX_LENIENT_LENGTH: Final = 8192

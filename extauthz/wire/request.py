@@ -5,15 +5,12 @@ from functools import lru_cache
 from typing import Final
 
 from extauthz.decide.network import network_of
+from extauthz.domain.context_keys import BODY_KEY, SCHEME_KEY
 from extauthz.domain.request import NOTHING_REPEATED, Delivery, Network, Parsed, Request
 from extauthz.domain.settings import Settings
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.metadata import EnvoyClaims
 
-SCHEME_KEY: Final = "extauthz.scheme"
-"""``extauthz.scheme: https`` in a virtual host's context says what its listener speaks."""
-BODY_KEY: Final = "extauthz.body"
-"""``extauthz.body: unbuffered`` in a route's context says that Envoy does not show us this route's bodies."""
 _NOTHING: Final = frozenset[str]()
 _CACHEABLE_HOST: Final = 128
 _SCHEMES: Final = {b"http": "http", b"https": "https"}

@@ -14,7 +14,8 @@ from bench.work import work_of
 from bench.worst import FOUND, PLAIN, WORK_LIMIT, Target, worst_work
 from extauthz.auth.parameters import decode_escapes
 from extauthz.auth.string_to_sign import MAX_LISTED_BYTES, StringToSign, signed_names
-from extauthz.decide.pipeline import MAX_HOST_LENGTH, MAX_PATH_LENGTH, MAX_URL_LENGTH, decide
+from extauthz.decide.pipeline import decide
+from extauthz.decide.spelling import MAX_HOST_LENGTH, MAX_PATH_LENGTH, MAX_URL_LENGTH
 from extauthz.domain import reason
 from extauthz.domain.decision import Deny, Subject
 from extauthz.observe.decision_line import LineMaker, entry_of

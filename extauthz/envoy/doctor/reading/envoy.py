@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from extauthz.decide.network import NETWORK_KEY
+from extauthz.domain.context_keys import NETWORK_KEY
 from extauthz.envoy.doctor.file import snake_case
 from extauthz.envoy.doctor.material import (
     Asking,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import yaml
 
-from extauthz.decide.network import NETWORK_KEY
+from extauthz.domain.context_keys import NETWORK_KEY
 from extauthz.envoy.doctor.file import snake_case
 from extauthz.envoy.doctor.material import Asking, Mark, Material, Platform
 from extauthz.envoy.doctor.tree import Json, Path, dig, mappings, merged

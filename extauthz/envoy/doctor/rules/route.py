@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from extauthz.domain.context_keys import STAGE_KEY
+from extauthz.domain.header_names import X_CA_STAGE
 from extauthz.envoy.doctor.finding import Rule, Severity, Spot, rule
 from extauthz.envoy.doctor.material import Asking, Manager, Material, Platform, VirtualHost
 from extauthz.envoy.doctor.rules.neighbours import changers
@@ -55,7 +57,7 @@ def stage_by_header(material: Material, service: ServiceFacts) -> Iterator[Spot]
     for manager in material.managers:
         if not manager.asks:
             continue
-        everywhere = _STAGE in str(dig(manager.config, "scoped_routes", "scope_key_builder")).lower()
+        everywhere = X_CA_STAGE in str(dig(manager.config, "scoped_routes", "scope_key_builder")).lower()
         for table in manager.tables:
             for host in table.hosts:
                 if everywhere or _routes_by_stage(host):
@@ -64,29 +66,25 @@ def stage_by_header(material: Material, service: ServiceFacts) -> Iterator[Spot]
         yield from _resource_by_stage(path, resource, material)
 
 
-_STAGE: Final = "x-ca-stage"
-_STAGE_KEY: Final = "extauthz.stage"
-
-
 def _routes_by_stage(host: VirtualHost) -> bool:
     """Whether a host tells routes apart by the header, in a way that the service does not."""
-    if _STAGE in str(dig(host.config, "matcher")).lower():
+    if X_CA_STAGE in str(dig(host.config, "matcher")).lower():
         return True
     for leaf in host.leaves:
-        if str(dig(leaf.route, "route", "cluster_header")).lower() == _STAGE:
+        if str(dig(leaf.route, "route", "cluster_header")).lower() == X_CA_STAGE:
             return True
         for _, header in mappings(dig(leaf.route, "match", "headers")):
             exact = dig(header, "string_match", "exact")
             alike = exact is not None and dig(header, "string_match", "ignore_case") is True
-            if str(header.get("name")).lower() == _STAGE and not alike:
+            if str(header.get("name")).lower() == X_CA_STAGE and not alike:
                 return True
     return False
 
 
 def _unpinned(host: VirtualHost, manager: Manager) -> Iterator[Spot]:
     for leaf in host.leaves:
-        if leaf.asked and leaf.forwards and dig(leaf.check, "context_extensions", _STAGE_KEY) is None:
-            yield Spot(leaf.path, "no extauthz.stage", manager.platform)
+        if leaf.asked and leaf.forwards and dig(leaf.check, "context_extensions", STAGE_KEY) is None:
+            yield Spot(leaf.path, f"no {STAGE_KEY}", manager.platform)
 
 
 def _resource_by_stage(path: Path, resource: Json, material: Material) -> Iterator[Spot]:
@@ -96,7 +94,7 @@ def _resource_by_stage(path: Path, resource: Json, material: Material) -> Iterat
         for number, match in mappings(rule_.get(field)):
             headers = match.get("headers")
             names = list(headers) if isinstance(headers, Mapping) else [one.get("name") for _, one in mappings(headers)]
-            if any(str(name).lower() == _STAGE for name in names) and not _stage_is_pinned(resource, material):
+            if any(str(name).lower() == X_CA_STAGE for name in names) and not _stage_is_pinned(resource, material):
                 place = (*path, "spec", "http" if istio else "rules", index, field, number, "headers")
                 asked_by_istio = any(asking.platform is Platform.ISTIO for asking in material.askings)
                 yield Spot(place, "", Platform.ISTIO if istio or asked_by_istio else Platform.ENVOY_GATEWAY)
@@ -108,7 +106,7 @@ def _stage_is_pinned(resource: Json, material: Material) -> bool:
     for _, policy in material.kind("SecurityPolicy"):
         targets = [target.get("name") for _, target in mappings(dig(policy, "spec", "targetRefs"))]
         said = [one.get("name") for _, one in mappings(dig(policy, "spec", "extAuth", "contextExtensions"))]
-        if name in targets and _STAGE_KEY in said:
+        if name in targets and STAGE_KEY in said:
             return True
     return False
 
