@@ -9,8 +9,8 @@ from extauthz.cli.reading import ConfigOption, read_config
 from extauthz.cli.registry.access import at_the_database
 from extauthz.config.listeners import CertificateFault
 from extauthz.domain.key_source import KeySource
-from extauthz.serve.key_fetcher import KeyFeed
-from extauthz.serve.listening import listening
+from extauthz.keys.fetcher import KeyFeed
+from extauthz.transport.listening import listening
 
 
 def admin(config: Path = ConfigOption) -> None:

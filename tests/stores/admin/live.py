@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.unit.serve.running import base_config, eventually, free_ports
+from tests.process.running import base_config, eventually, free_ports
 
 MASTER_KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 """The master key of the registry's tests."""

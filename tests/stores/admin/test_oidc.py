@@ -16,9 +16,9 @@ from extauthz.config.sections.admin import Oidc
 from extauthz.domain.jwk import KeySet, read_key
 from extauthz.domain.key_source import KeySource
 from extauthz.registry.rules import Role
+from tests.process.keys.key_server import KeyServer
+from tests.process.running import eventually
 from tests.stores.admin.live import AdminProcess
-from tests.unit.serve.key_server import KeyServer
-from tests.unit.serve.running import eventually
 
 ISSUER, AUDIENCE = "https://login.example.com", "urn:admin"
 KEY, OTHER_KEY = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
