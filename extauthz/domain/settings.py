@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from extauthz.domain.header_names import X_CA_APP_ID, X_CA_NETWORK, X_CA_REQUEST_ID
 from extauthz.domain.horizon import VENDORS_WINDOW_MS
 from extauthz.domain.reason import Answer, Reason
 from extauthz.domain.request import Network
@@ -64,9 +65,9 @@ class Settings:
 
     errors: ErrorSettings = ErrorSettings()
     identity_headers: tuple[tuple[str, IdentityFact], ...] = (
-        ("x-ca-app-id", IdentityFact.APP_ID),
-        ("x-ca-request-id", IdentityFact.REQUEST_ID),
-        ("x-ca-network", IdentityFact.NETWORK),
+        (X_CA_APP_ID, IdentityFact.APP_ID),
+        (X_CA_REQUEST_ID, IdentityFact.REQUEST_ID),
+        (X_CA_NETWORK, IdentityFact.NETWORK),
     )
     """Lower-case header names. All of them are overwritten or removed on every allowed request."""
     identity_facts: frozenset[IdentityFact] = field(init=False)

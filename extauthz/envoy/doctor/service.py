@@ -8,6 +8,7 @@ from extauthz.config.place import Place
 from extauthz.config.plugin_schema import JwtEntry
 from extauthz.config.schema import AnyOf, Auth, ConfigFile, Limits
 from extauthz.domain.api import AuthMethod
+from extauthz.domain.header_names import X_CA_APP_ID, X_CA_NETWORK
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact
 
@@ -20,7 +21,7 @@ class ServiceFacts:
 
     has_digest: bool = True
     """Whether any API accepts signed requests: those need the body. Unknown counts as yes."""
-    identity_headers: frozenset[str] = frozenset({"x-ca-app-id", "x-ca-network"})
+    identity_headers: frozenset[str] = frozenset({X_CA_APP_ID, X_CA_NETWORK})
     """Lower-case names of the headers by which upstreams know the caller."""
     bound_ports: frozenset[int | str] = frozenset()
     """Ports, or paths of Unix sockets, at which every worker is bound to a network by the configuration."""
