@@ -18,10 +18,15 @@ STARTS_SOMETHING = re.compile(
 )  # fmt: skip
 
 
+def bind():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+
+
 @pytest.mark.parametrize(
     "attempt",
     [
-        lambda: socket.create_server(("127.0.0.1", 0)),
+        bind,
         lambda: socket.create_connection(("127.0.0.1", 1)),
         lambda: socket.getaddrinfo("localhost", 80),
         lambda: subprocess.Popen(["true"]),
