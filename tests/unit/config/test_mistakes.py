@@ -214,6 +214,7 @@ def damaged(draw):
     return data
 
 
+@pytest.mark.long
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(damaged())
 def test_whatever_is_written_is_a_configuration_or_a_list_of_mistakes(write, data):

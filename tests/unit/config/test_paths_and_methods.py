@@ -147,6 +147,7 @@ DOMAINS = st.one_of(
 SOME_METHODS = st.lists(st.sampled_from(["GET", "POST", "M-SEARCH", "QUERY", "get"]), min_size=1, max_size=2)
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(PATHS, SOME_METHODS), min_size=1, max_size=4), st.lists(DOMAINS, min_size=1, max_size=2))
 @example([("/{id}/users", ["GET"]), ("/v1/*", ["GET", "POST"]), ("/v1/{id}", ["GET"])], ["*.bücher.example", "*"])

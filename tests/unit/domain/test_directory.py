@@ -60,6 +60,7 @@ def test_a_change_is_another_directory_and_the_one_before_stays_as_it_was():
     assert after.sizes()["grants"] == 1
 
 
+@pytest.mark.long
 def test_one_grant_among_a_million_is_changed_in_a_fraction_of_what_building_takes():
     entries = {("app", str(number), RELEASE): number for number in range(1_000_000)}
     started = time.process_time()
