@@ -89,46 +89,66 @@ class Directory:
 
 
 class Taken(ValueError):
-    """Two entries claim what only one may have. The message names the first one's origin."""
+    """Two entries claim what only one may have."""
+
+    def __init__(self, what: str, first: object) -> None:
+        """``what`` is taken, and ``first`` the origin of the entry that has it; the message names both."""
+        super().__init__(f"{what} ({first})")
+        self.first = first
 
 
 @dataclass(slots=True)
 class DirectoryBuilder:
     """Collects the entries of a directory from one or more origins and keeps the rules of uniqueness.
 
-    An origin is text for an error message, such as ``line 12`` or ``the registry``.
+    An origin is whatever ``str`` turns into text for an error message, such as ``line 12`` or ``the registry``; it is
+    asked for its text only then.
     """
 
     apps: dict[str, App] = field(default_factory=dict)
     key_pairs: dict[bytes, KeyPair] = field(default_factory=dict)
     app_codes: dict[bytes, str] = field(default_factory=dict)
     grants: dict[GrantKey, Grant] = field(default_factory=dict)
-    _origins: dict[tuple[str, object], str] = field(default_factory=dict)
+    _apps_from: dict[str, object] = field(default_factory=dict)
+    _keys_from: dict[str, tuple[str, object]] = field(default_factory=dict)
+    """App id and origin by AppKey."""
+    _codes_from: dict[bytes, object] = field(default_factory=dict)
+    _grants_from: dict[GrantKey, object] = field(default_factory=dict)
 
-    def add_app(self, app: App, origin: str) -> None:
+    def add_app(self, app: App, origin: object) -> None:
         """Add an app. Raises Taken when its id is in use."""
-        self._claim("app", app.id, origin, f"app id `{app.id}` is already used")
+        if app.id in self.apps:
+            raise Taken(f"app id `{app.id}` is already used", self._apps_from[app.id])
+        self._apps_from[app.id] = origin
         self.apps[app.id] = app
 
-    def add_key_pair(self, pair: KeyPair, origin: str) -> None:
-        """Add a key pair. Raises Taken when its AppKey is in use."""
-        app_key = pair.app_key.encode()
-        known = self.key_pairs.get(app_key)
-        owner = "" if known is None else known.app_id
-        self._claim("key", app_key, origin, f"AppKey `{pair.app_key}` already belongs to app `{owner}`")
-        self.key_pairs[app_key] = pair
+    def claim_app_key(self, app_key: str, app_id: str, origin: object) -> None:
+        """Keep an AppKey from others, although its secret is not known. Raises Taken when it is in use."""
+        if app_key in self._keys_from:
+            owner, first = self._keys_from[app_key]
+            raise Taken(f"AppKey `{app_key}` already belongs to app `{owner}`", first)
+        self._keys_from[app_key] = (app_id, origin)
 
-    def add_app_code(self, code_hash: bytes, app_id: str, origin: str) -> None:
+    def add_key_pair(self, pair: KeyPair, origin: object) -> None:
+        """Add a key pair. Raises Taken when its AppKey is in use."""
+        self.claim_app_key(pair.app_key, pair.app_id, origin)
+        self.key_pairs[pair.app_key.encode()] = pair
+
+    def add_app_code(self, code_hash: bytes, app_id: str, origin: object) -> None:
         """Add an AppCode by its hash. Raises Taken when it is in use."""
-        owner = self.app_codes.get(code_hash, "")
-        self._claim("code", code_hash, origin, f"this AppCode already belongs to app `{owner}`")
+        if code_hash in self.app_codes:
+            owner = self.app_codes[code_hash]
+            raise Taken(f"this AppCode already belongs to app `{owner}`", self._codes_from[code_hash])
+        self._codes_from[code_hash] = origin
         self.app_codes[code_hash] = app_id
 
-    def add_grant(self, grant: Grant, origin: str) -> None:
+    def add_grant(self, grant: Grant, origin: object) -> None:
         """Add a grant. Raises Taken when the app has one for this API and stage."""
         key = (grant.app_id, grant.api_id, grant.stage)
-        what = f"app `{grant.app_id}` is already granted API `{grant.api_id}` in stage {grant.stage}"
-        self._claim("grant", key, origin, what)
+        if key in self.grants:
+            what = f"app `{grant.app_id}` is already granted API `{grant.api_id}` in stage {grant.stage}"
+            raise Taken(what, self._grants_from[key])
+        self._grants_from[key] = origin
         self.grants[key] = grant
 
     def build(self, revision: str) -> Directory:
@@ -140,11 +160,6 @@ class DirectoryBuilder:
             ShardedMap(self.app_codes),
             ShardedMap(self.grants),
         )
-
-    def _claim(self, kind: str, key: object, origin: str, message: str) -> None:
-        first = self._origins.setdefault((kind, key), origin)
-        if first is not origin:
-            raise Taken(f"{message} ({first})")
 
 
 def build_directory(

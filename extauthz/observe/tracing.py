@@ -20,8 +20,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import extauthz
-from extauthz.config.schema import Tracing as Section
 from extauthz.config.secrets import resolve
+from extauthz.config.sections.tracing import Tracing as Section
 from extauthz.domain.decision import Allow
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network

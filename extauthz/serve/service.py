@@ -13,6 +13,7 @@ from extauthz.config import ServiceConfig
 from extauthz.config.place import ALONE, Place
 from extauthz.config.schema import ConfigFile
 from extauthz.config.secrets import FromFile
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
@@ -27,7 +28,7 @@ from extauthz.transport.grpcio import GrpcioTransport
 from extauthz.transport.listening import listening
 from extauthz.transport.tls import CertificateMetrics, Certificates
 from extauthz.wire.checked import Checked
-from extauthz.wire.servicer import Checks, Servicer, wall_clock_ms
+from extauthz.wire.servicer import Checks, Servicer
 
 GRACE_S: Final = 5.0
 """How long the stop waits for checks in flight, in seconds."""

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from extauthz.decide.pipeline import decide
 from extauthz.decide.replay import Outcome, ReplayStore, settle
 from extauthz.domain import reason
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse, Subject
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network, Request
@@ -35,11 +36,6 @@ _IDS_DRAWN: Final = 256
 _VARIANT: Final = {digit: "89AB"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 """The digit in which a UUID says how it is to be read (RFC 9562, section 4.1), by the digit that was drawn."""
 _log: Final = logging.getLogger("extauthz")
-
-
-def wall_clock_ms() -> int:
-    """The time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Current(NamedTuple):

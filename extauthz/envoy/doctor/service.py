@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from extauthz.config.place import Place
-from extauthz.config.plugin_schema import JwtEntry
-from extauthz.config.schema import AnyOf, Auth, ConfigFile, Limits
+from extauthz.config.schema import ConfigFile
+from extauthz.config.sections.auth import AnyOf, Auth
+from extauthz.config.sections.limits import Limits
+from extauthz.config.sections.plugins.claims import told_claims
+from extauthz.config.sections.plugins.jwt import JwtEntry
+from extauthz.domain.address import Address
 from extauthz.domain.api import AuthMethod
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact
@@ -38,12 +42,15 @@ def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
     """What a configuration file tells. ``workers`` is the number of processes that answer checks."""
     identity = {name.lower() for name, fact in file.identity_headers.items() if fact in _IDENTITY}
     claims = {
-        told.header.lower() for plugin in file.plugins if isinstance(plugin, JwtEntry) for told in plugin.told_claims()
+        told.header.lower()
+        for plugin in file.plugins
+        if isinstance(plugin, JwtEntry)
+        for told in told_claims(plugin.claim_headers)
     }
     stated = [group.auth for group in file.groups] + [api.auth for api in file.apis]
     policies = [auth for by_network in stated for auth in (by_network or {}).values()]
     listeners = tuple(
-        tuple(_port(Place(index, workers).address(listen.address)) for index in range(workers))
+        tuple(_socket(Address.parse(Place(index, workers).address(listen.address))) for index in range(workers))
         for listen in file.listen
     )
     return ServiceFacts(
@@ -75,7 +82,5 @@ def _methods(auth: Auth) -> Iterator[AuthMethod]:
         yield from _methods(part)
 
 
-def _port(address: str) -> int | str:
-    if address.startswith("unix:"):
-        return address.removeprefix("unix:")
-    return int(address.rpartition(":")[2])
+def _socket(address: Address) -> int | str:
+    return address.path or address.port

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from extauthz.cli.main import app
 from extauthz.config import load
-from extauthz.config.plugin_schema import JwtEntry, RemoteKeysEntry
+from extauthz.config.sections.plugins.jwt import JwtEntry
+from extauthz.config.sections.plugins.keys import RemoteKeysEntry
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "jwt-and-networks.md").read_text()

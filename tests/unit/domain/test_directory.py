@@ -124,3 +124,18 @@ def test_what_only_one_may_have_is_refused_twice_and_the_first_origin_is_named(a
     with pytest.raises(Taken) as refused:
         add(builder, "the registry")
     assert str(refused.value) == told
+
+
+def test_an_entry_that_comes_twice_from_one_origin_is_refused_as_well():
+    builder, origin = DirectoryBuilder(), "line 1"
+    builder.add_grant(GRANT, origin)
+    with pytest.raises(Taken, match="already granted"):
+        builder.add_grant(GRANT, origin)
+
+
+def test_an_app_key_whose_secret_is_not_known_is_still_taken():
+    builder = DirectoryBuilder()
+    builder.claim_app_key("key-1", "shop", "line 1")
+    with pytest.raises(Taken, match=r"AppKey `key-1` already belongs to app `shop` \(line 1\)"):
+        builder.add_key_pair(KeyPair("other", "key-1", b"secret"), "line 9")
+    assert builder.build("1").key_pair(b"key-1") is None

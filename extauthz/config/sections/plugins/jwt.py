@@ -1,42 +1,75 @@
-"""Plug-ins from their sections: keys read and judged, algorithms settled."""
+"""``plugins`` of type ``jwt``: which tokens prove a caller, and what of them goes upstream."""
 
-import ssl
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 
-from extauthz.config.plugin_schema import IpControlEntry, JwtEntry, RemoteKeysEntry
-from extauthz.config.problems import KeyPath
-from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
-from extauthz.config.sections.headers import CURE, may_tell_claim
-from extauthz.domain.ip import IpControl
-from extauthz.domain.jwk import (
-    ALGORITHMS,
-    HMAC_ALGORITHMS,
-    PUBLIC_KEY_ALGORITHMS,
-    KeyRefused,
-    KeySet,
-    read_key,
+from pydantic import Field, StringConstraints
+
+from extauthz.config.names import Id, Section, written
+from extauthz.config.problems import Report
+from extauthz.config.sections.identity_headers import CURE, may_tell_claim
+from extauthz.config.sections.plugins.claims import ClaimHeaders, RequiredClaims, demanded_claims, told_claims
+from extauthz.config.sections.plugins.keys import JwksEntry, RemoteKeysEntry, remote_keys, stated_keys
+from extauthz.domain.jwk import ALGORITHMS, HMAC_ALGORITHMS, PUBLIC_KEY_ALGORITHMS, KeySet
+from extauthz.domain.jwt import (
+    MAX_CLOCK_SKEW_S,
+    MAX_TOKEN_BYTES,
+    REMEMBERED_TOKENS,
+    SEVEN_DAYS_S,
+    TOKEN_TYPES,
+    ClaimHeader,
+    JwtPlugin,
+    TokenPlace,
+    token_type,
 )
-from extauthz.domain.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
-from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace, token_type
-from extauthz.domain.key_source import MOST_KEYS, KeySource, RemoteKeys
+from extauthz.domain.key_source import KeySource, RemoteKeys
 
-_OF_OUR_OWN_VERIFYING = frozenset({"algorithms", "token_types", "max_token_bytes", "remember"})
-Report = Callable[[KeyPath, str], None]
+_OF_OUR_OWN_VERIFYING: Final = frozenset({"algorithms", "token_types", "max_token_bytes", "remember"})
 
 
-def build_ip_control(entry: IpControlEntry, report: Report) -> IpControl | None:
-    """An IP control plug-in, or None after reporting what is wrong."""
-    allows = entry.allow is not None or entry.apps is not None
-    if allows == (entry.refuse is not None):
-        report((), "needs either an allow list (`allow`, `apps` or both) or a `refuse` list; `refuse` binds every app")
-        return None
-    apps = entry.apps or []
-    by_app = {item.app: tuple(item.networks) for item in apps}
-    if len(by_app) != len(apps):
-        report(("apps",), "names an app twice; keep one entry with all of its networks")
-        return None
-    return IpControl(entry.id, allows, tuple(entry.allow or entry.refuse or ()), by_app)
+class JwtEntry(Section):
+    """A JWT plug-in. Its keys come from exactly one of jwk, jwks, remote_keys and trust_envoy_jwt_authn."""
+
+    id: Id
+    type: Literal["jwt"]
+    parameter: Annotated[
+        str, *written(r"[A-Za-z0-9_.-]{1,128}", "a header, query parameter or cookie: letters, digits, `_`, `.`, `-`")
+    ] = "Authorization"
+    parameter_location: TokenPlace = TokenPlace.HEADER
+    jwk: dict[str, Any] | None = Field(None, repr=False, description="one public key, or a shared secret (kty oct)")
+    jwks: JwksEntry | None = Field(
+        None, union_mode="left_to_right", repr=False, description="a key set: inline, or {file: PATH}"
+    )
+    remote_keys: RemoteKeysEntry | None = None
+    trust_envoy_jwt_authn: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        None, description="read no token: trust the claims that Envoy's jwt_authn verified, by its payload_in_metadata"
+    )
+    algorithms: list[str] | None = Field(None, description="those that are accepted; default: what the keys can do")
+    issuer: str | None = None
+    issuers: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="in place of issuer: several")
+    audiences: list[str] = Field(default_factory=list)
+    token_types: Annotated[list[str], Field(min_length=1)] = Field(
+        default=sorted(TOKEN_TYPES),
+        description="accepted `typ`, in any letter case, `application/` or not; a token without one counts as jwt",
+    )
+    required_claims: RequiredClaims = Field(
+        default_factory=dict, description="claim: accepted values, or the word present; or a list of {claim, values}"
+    )
+    scopes: list[Annotated[str, *written(r"[!#-\[\]-~]+", "one scope, without spaces and quotes")]] = Field(
+        default_factory=list, description="all of them must be in the claim scope or scp"
+    )
+    claim_headers: ClaimHeaders = Field(
+        default_factory=dict, description="claim: header sent upstream; or a list of {claim, header}"
+    )
+    prevent_jti_replay: bool = False
+    bypass_empty_token: bool = False
+    ignore_expiration_check: bool = False
+    clock_skew: Annotated[int, Field(ge=0, le=MAX_CLOCK_SKEW_S)] = Field(60, description="seconds")
+    max_lifetime: Annotated[int, Field(gt=0)] = Field(SEVEN_DAYS_S, description="seconds; vendor: 7 days")
+    max_token_bytes: Annotated[int, Field(ge=64, le=65_536)] = MAX_TOKEN_BYTES
+    remember: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        REMEMBERED_TOKENS, description="verified tokens kept, about 2 KB each; 0: verify each time"
+    )
 
 
 def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtPlugin | None:
@@ -64,7 +97,7 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtP
         )
         report(("prevent_jti_replay",), message)
         return None
-    told = entry.told_claims()
+    told = told_claims(entry.claim_headers)
     if len({one.header.lower() for one in told}) != len(told):
         report(("claim_headers",), "gives one header to two claims, and the upstream could believe either of them")
         return None
@@ -74,7 +107,7 @@ def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtP
         if of_token or not may_tell_claim(name):
             report(one.place, f"tells a claim in `{one.header}`, a header that must not be overwritten; {CURE}")
             return None
-    demanded = entry.demanded_claims()
+    demanded = demanded_claims(entry.required_claims)
     if len({path for path, _ in demanded}) != len(demanded):
         report(("required_claims",), "names one claim twice; write all of its accepted values into one entry")
         return None
@@ -131,69 +164,9 @@ def _key_source(entry: JwtEntry, base: Path, report: Report, note: Report) -> tu
             report((name,), "has no effect beside `trust_envoy_jwt_authn`: say it in Envoy's jwt_authn filter")
         return KeySource.fixed(KeySet(())), PUBLIC_KEY_ALGORITHMS
     if entry.remote_keys is not None:
-        remote = _remote_keys(entry.remote_keys, base, lambda path, text: report(("remote_keys", *path), text))
+        remote = remote_keys(entry.remote_keys, base, lambda path, text: report(("remote_keys", *path), text))
         return None if remote is None else (KeySource(None, remote), PUBLIC_KEY_ALGORITHMS)
-    keys = _read_keys(entry, base, report, note)
+    keys = stated_keys(entry.jwk, entry.jwks, base, report, note)
     if keys is None:
         return None
     return KeySource.fixed(keys), frozenset(algorithm for key in keys.keys for algorithm in key.keys)
-
-
-def _remote_keys(entry: RemoteKeysEntry, base: Path, report: Report) -> RemoteKeys | None:
-    url = entry.jwks_uri or entry.oidc_issuer
-    if url is None or (entry.jwks_uri is not None and entry.oidc_issuer is not None):
-        report((), "needs exactly one of `jwks_uri` and `oidc_issuer`")
-        return None
-    if url.startswith("http:") and not entry.allow_http:
-        report(
-            ("jwks_uri" if entry.jwks_uri else "oidc_issuer",), "is not https; use https, or state `allow_http: true`"
-        )
-        return None
-    if entry.min_lifetime > entry.max_lifetime or entry.max_lifetime > entry.max_stale:
-        report((), "needs `min_lifetime` <= `max_lifetime` <= `max_stale`")
-        return None
-    ca_file = None if entry.ca_file is None else (base / entry.ca_file).resolve()
-    if ca_file is not None:
-        try:
-            ssl.create_default_context(cafile=ca_file)
-        except (OSError, ValueError):  # an ssl.SSLError is an OSError
-            report(("ca_file",), f"file {entry.ca_file} cannot be read as PEM certificates")
-            return None
-    return RemoteKeys(
-        jwks_uri=entry.jwks_uri,
-        oidc_issuer=entry.oidc_issuer,
-        min_lifetime_s=entry.min_lifetime,
-        max_lifetime_s=entry.max_lifetime,
-        refresh_interval_s=entry.refresh_interval,
-        max_stale_s=entry.max_stale,
-        timeout_s=entry.timeout,
-        max_bytes=entry.max_bytes,
-        max_keys=entry.max_keys,
-        ca_file=ca_file,
-        allow_http=entry.allow_http,
-        allow_private_addresses=entry.allow_private_addresses,
-        allow_redirects=entry.allow_redirects,
-    )
-
-
-def _read_keys(entry: JwtEntry, base: Path, report: Report, note: Report) -> KeySet | None:
-    if entry.jwk is not None:
-        try:
-            return KeySet((read_key(entry.jwk),))
-        except KeyRefused as error:
-            report(("jwk",), f"the key {error}")
-            return None
-    place: KeyPath = ("jwks", "file") if isinstance(entry.jwks, FromFile) else ("jwks",)
-    try:
-        document = parse_document(read_file(entry.jwks.file, base)) if isinstance(entry.jwks, FromFile) else entry.jwks
-        read = read_key_set(document, MOST_KEYS, shared_secrets=True)
-    except (SecretUnresolved, NotAKeySet, TooManyKeys) as error:
-        report(place, str(error))
-        return None
-    if not read.keys.keys:
-        why = f"none of its keys can verify tokens: {read.note}" if read.note else "it holds no keys"
-        report(place, f"{why}; without a key no token can be accepted")
-        return None
-    if read.note:
-        note(place, f"left out: {read.note}")
-    return read.keys

@@ -1,19 +1,52 @@
-"""What an API asks of its callers, and whether any caller could meet it."""
+"""``apis``: what may be written of a protected API, and whether any caller could meet it."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Annotated
 
+from pydantic import Field
+
+from extauthz.config.names import Id, Section, switch
 from extauthz.config.problems import KeyPath
-from extauthz.config.schema import ApiEntry
-from extauthz.config.sections.paths import method_fault, template_fault
-from extauthz.domain.api import AppCodeMode, AuthMethod, AuthPolicy
+from extauthz.config.sections.apis.paths import method_fault, template_fault
+from extauthz.config.sections.auth import AuthByNetwork, VpcIds
+from extauthz.config.sections.digest import Digest
+from extauthz.domain.api import AppCodeMode, AuthMethod, AuthPolicy, ReplayOutage
 from extauthz.domain.jwt import JwtPlugin, TokenPlace
+from extauthz.domain.request import Stage
 
-NEVER_LISTED: Final = frozenset(
-    {"accept", "content-md5", "content-type", "date", "x-ca-signature", "x-ca-signature-headers"}
-)
-"""Headers, in lower case, that no client can sign by listing them: four have a line of their own in the string to sign,
-two are the signature (vendor doc 29475)."""
+
+class ApiEntry(Section):
+    """A protected API."""
+
+    id: Id
+    group: Id
+    owner: str = ""
+    methods: Annotated[list[str], Field(min_length=1)]
+    path: str | None = Field(None, description="template such as /v1/orders/{orderId}; without it only Envoy's "
+                                               "route context (extauthz.api) leads here")  # fmt: skip
+    stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE])
+    auth: AuthByNetwork | None = Field(
+        None,
+        description="per network the method that opens the API; a network that is not listed may not call it; "
+        "default: the group's",
+    )
+    digest: Digest = Digest()
+    app_code: Annotated[AppCodeMode, switch(off="off")] = AppCodeMode.HEADER
+    plugins: list[Id] = Field(default_factory=list)
+    vpc_ids: VpcIds | None = Field(
+        None, description="VPCs that may call, by extauthz.vpc_id; default: the group's, else any"
+    )
+    strip_credentials: bool | None = Field(
+        None, description="take the proof off the request; it must stand in a header. Default: the file's"
+    )
+    lenient_path_parameters: bool = Field(
+        False,
+        description="let `;`, `%3F` and escaped escapes such as `%2541` stand in a `{name}` of the path; some "
+        "upstreams cut a path at the first two, and read the third as another letter",
+    )
+    replay_outage: ReplayOutage = Field(
+        ReplayOutage.DENY, description="allow: while the shared store is out of order, pass without replay protection"
+    )
 
 
 def entry_faults(entry: ApiEntry) -> Iterator[tuple[KeyPath, str]]:
@@ -53,10 +86,3 @@ def strip_faults(entry: ApiEntry, jwt: JwtPlugin | None, policies: Iterable[Auth
         )
     if AuthMethod.APP_CODE in methods and entry.app_code is AppCodeMode.HEADER_QUERY:
         yield "cannot take an AppCode off the query; say `strip_credentials: false` here, or `app_code: header`"
-
-
-def never_signed(names: list[str]) -> Iterator[tuple[int, str]]:
-    """The entries of `require_signed` that no request could meet, by position, each with the cure."""
-    for position, name in enumerate(names):
-        if name.lower() in NEVER_LISTED:
-            yield position, f"no client can list `{name}` as signed: it is part of every signature; take it out"

@@ -2,13 +2,43 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from pydantic import Field
+
+from extauthz.config.names import Id, Section
 from extauthz.config.problems import Report
-from extauthz.config.schema import BoundDomain, Group
-from extauthz.config.sections.domains import DomainFault, read_domain
+from extauthz.config.sections.auth import AuthByNetwork, VpcIds
+from extauthz.config.sections.groups.domains import DomainFault, read_domain
 from extauthz.domain.api import Api, ApiGroup, DomainBinding
 from extauthz.domain.ip import IpControl
 from extauthz.domain.jwt import JwtPlugin
+from extauthz.domain.request import Network, Stage
+
+
+class BoundDomain(Section):
+    """A domain that is tied to a network, to a stage, or to both."""
+
+    name: str
+    network: Network | None = Field(None, description="the only network from which it may be called")
+    stage: Stage | None = Field(None, description="the only stage that it serves")
+
+
+class Group(Section):
+    """APIs that share domains, and what holds for each of them that does not state its own."""
+
+    id: Id
+    domains: Annotated[list[str | BoundDomain], Field(min_length=1)] = Field(
+        description='host names, "*.suffix", or "*"; or {name, network, stage} to tie one'
+    )
+    networks: Annotated[list[Network], Field(min_length=1)] = Field(
+        default=[Network.INTERNET, Network.VPC], description="where from its APIs may be called at most"
+    )
+    auth: AuthByNetwork | None = Field(None, description="for APIs without `auth`")
+    vpc_ids: VpcIds | None = Field(None, description="for APIs without `vpc_ids`")
+    plugins: list[Id] = Field(
+        default_factory=list, description="for APIs that do not list a plug-in of the same type themselves"
+    )
 
 
 @dataclass(frozen=True, slots=True)
