@@ -20,7 +20,7 @@ from extauthz.config.sections.plugins.built import Plugin
 from extauthz.config.sections.replay.store import Replay
 from extauthz.config.sections.tracing import Tracing
 from extauthz.domain.request import Network
-from extauthz.domain.settings import IdentityFact
+from extauthz.domain.settings import IDENTITY_HEADERS, IdentityFact
 
 
 class ConfigFile(Section):
@@ -40,11 +40,7 @@ class ConfigFile(Section):
     tracing: Tracing | None = None
     errors: Errors = Errors()
     identity_headers: dict[HeaderName, IdentityFact] = Field(
-        default={
-            "X-Ca-App-Id": IdentityFact.APP_ID,
-            "X-Ca-Request-Id": IdentityFact.REQUEST_ID,
-            "X-Ca-Network": IdentityFact.NETWORK,
-        },
+        default=IDENTITY_HEADERS,
         description="header sent upstream: what it tells; clients' copies never pass",
     )
     digest: Digest = Field(Digest(), description="defaults for the `digest` section of every API")

@@ -8,6 +8,8 @@ from typing import Final
 from extauthz.domain.key_source import KeySource
 
 SEVEN_DAYS_S: Final = 7 * 24 * 3600
+CLOCK_SKEW_S: Final = 60
+"""What an issuer's clock may differ from ours, unless the plug-in says otherwise."""
 MAX_CLOCK_SKEW_S: Final = 600
 """The widest that ``clock_skew`` may be. Used jtis are kept for it, so that widening it revives none."""
 MAX_TOKEN_BYTES: Final = 16_384
@@ -75,7 +77,7 @@ class JwtPlugin:
     prevent_jti_replay: bool = False
     bypass_empty_token: bool = False
     ignore_expiration: bool = False
-    clock_skew_s: int = 60
+    clock_skew_s: int = CLOCK_SKEW_S
     max_lifetime_s: int = SEVEN_DAYS_S
     max_token_bytes: int = MAX_TOKEN_BYTES
     remembered: int = REMEMBERED_TOKENS

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from extauthz.config import ServiceConfig
 from extauthz.config.secrets import resolve
-from extauthz.config.sections.replay.redis import Redis
+from extauthz.config.sections.replay.redis import Redis, store_url
 from extauthz.decide.replay import ReplayStore
 from extauthz.domain.address import Address
 from extauthz.domain.decision import OneTimeKind
@@ -50,7 +50,7 @@ def _address(section: Redis, base: Path) -> RedisAddress:
     sentinel = section.sentinel
     password = None if sentinel is None else sentinel.password
     return RedisAddress(
-        url=resolve(section.url, base),
+        url=store_url(section, base),
         sentinels=() if sentinel is None else _nodes(sentinel.nodes),
         sentinel_username="" if sentinel is None else sentinel.username,
         sentinel_password="" if password is None else resolve(password, base),

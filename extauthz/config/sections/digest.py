@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 from pydantic import Field
 
@@ -16,20 +16,23 @@ NEVER_LISTED: Final = frozenset(
 """Headers, in lower case, that no client can sign by listing them: four have a line of their own in the string to sign,
 two are the signature (vendor doc 29475)."""
 Window = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=1))]
+_DEFAULTS: Final = DigestRules()
 VENDORS_WINDOW: Final = timedelta(milliseconds=VENDORS_WINDOW_MS)
 
 
 class Digest(Section):
     """How an API reads signed requests."""
 
-    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(default=["HmacSHA256"])
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(
+        default=cast("list[Algorithm]", sorted(_DEFAULTS.algorithms))
+    )
     window: Window = Field(
         VENDORS_WINDOW, description="allowed clock difference, both ways: seconds or ISO 8601 (PT15M)"
     )
-    require_timestamp: bool = False
-    require_nonce: bool = False
+    require_timestamp: bool = _DEFAULTS.require_timestamp
+    require_nonce: bool = _DEFAULTS.require_nonce
     require_signed: list[HeaderName] = Field(default_factory=list)
-    strict: Annotated[Strictness, switch(on="on", off="off")] = Strictness.OFF
+    strict: Annotated[Strictness, switch(on="on", off="off")] = _DEFAULTS.strict
 
 
 def digest_rules(defaults: Digest, own: Digest) -> DigestRules:

@@ -1,6 +1,6 @@
 """How denials look: answers that an operator may choose, where the vendor's documents leave them open."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
@@ -8,6 +8,8 @@ from extauthz.config.names import Section, written
 from extauthz.config.problems import Report
 from extauthz.domain.reason import CATALOGUE, Answer
 from extauthz.domain.settings import ErrorSettings, Generation, Reveal
+
+_DEFAULTS: Final = ErrorSettings()
 
 
 class OverrideAnswer(Section):
@@ -21,8 +23,10 @@ class OverrideAnswer(Section):
 class Errors(Section):
     """How denials look."""
 
-    generation: Generation = Field(Generation.VPC, description="vpc: six-character codes; legacy: classic instances")
-    reveal: Reveal = Field(Reveal.FULL, description="minimal: unknown key and wrong signature look the same")
+    generation: Generation = Field(
+        _DEFAULTS.generation, description="vpc: six-character codes; legacy: classic instances"
+    )
+    reveal: Reveal = Field(_DEFAULTS.reveal, description="minimal: unknown key and wrong signature look the same")
     overrides: dict[str, OverrideAnswer] = Field(default_factory=dict, description="by reason, provisional ones only")
 
 

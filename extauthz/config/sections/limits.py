@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from extauthz.config.names import Section
+from extauthz.domain.settings import FORM_MEBIBYTES
 
 
 class Limits(Section):
@@ -14,7 +15,7 @@ class Limits(Section):
         500, description="checks waiting or in work per listener and worker; past it, 503 at once (`overloaded`)"
     )
     form_mebibytes: Annotated[int, Field(ge=1, le=32)] = Field(
-        2,
+        FORM_MEBIBYTES,
         description="of a signed form; a larger one is refused with 413 (`body_too_large`); each MiB can cost a "
         "stranger's check some 10 ms, in which all others wait",
     )

@@ -1,6 +1,6 @@
 """What the doctor may know about the service that Envoy asks, from its configuration file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,9 +13,13 @@ from extauthz.config.sections.plugins.jwt import JwtEntry
 from extauthz.domain.address import Address
 from extauthz.domain.api import AuthMethod
 from extauthz.domain.request import Network
-from extauthz.domain.settings import IdentityFact
+from extauthz.domain.settings import IDENTITY_HEADERS, IdentityFact
 
 _IDENTITY: Final = frozenset(IdentityFact) - {IdentityFact.REQUEST_ID}
+
+
+def _of_identity(headers: Mapping[str, IdentityFact]) -> frozenset[str]:
+    return frozenset(name.lower() for name, fact in headers.items() if fact in _IDENTITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class ServiceFacts:
 
     has_digest: bool = True
     """Whether any API accepts signed requests: those need the body. Unknown counts as yes."""
-    identity_headers: frozenset[str] = frozenset({"x-ca-app-id", "x-ca-network"})
+    identity_headers: frozenset[str] = _of_identity(IDENTITY_HEADERS)
     """Lower-case names of the headers by which upstreams know the caller."""
     bound_ports: frozenset[int | str] = frozenset()
     """Ports, or paths of Unix sockets, at which every worker is bound to a network by the configuration."""
@@ -40,7 +44,6 @@ class ServiceFacts:
 
 def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
     """What a configuration file tells. ``workers`` is the number of processes that answer checks."""
-    identity = {name.lower() for name, fact in file.identity_headers.items() if fact in _IDENTITY}
     claims = {
         told.header.lower()
         for plugin in file.plugins
@@ -55,7 +58,7 @@ def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
     )
     return ServiceFacts(
         has_digest=any(AuthMethod.DIGEST in _methods(auth) for auth in policies),
-        identity_headers=frozenset(identity | claims),
+        identity_headers=_of_identity(file.identity_headers) | claims,
         bound_ports=frozenset(
             port
             for listen, ports in zip(file.listen, listeners, strict=True)

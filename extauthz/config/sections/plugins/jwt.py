@@ -12,6 +12,7 @@ from extauthz.config.sections.plugins.claims import ClaimHeaders, RequiredClaims
 from extauthz.config.sections.plugins.keys import JwksEntry, RemoteKeysEntry, remote_keys, stated_keys
 from extauthz.domain.jwk import ALGORITHMS, HMAC_ALGORITHMS, PUBLIC_KEY_ALGORITHMS, KeySet
 from extauthz.domain.jwt import (
+    CLOCK_SKEW_S,
     MAX_CLOCK_SKEW_S,
     MAX_TOKEN_BYTES,
     REMEMBERED_TOKENS,
@@ -64,7 +65,7 @@ class JwtEntry(Section):
     prevent_jti_replay: bool = False
     bypass_empty_token: bool = False
     ignore_expiration_check: bool = False
-    clock_skew: Annotated[int, Field(ge=0, le=MAX_CLOCK_SKEW_S)] = Field(60, description="seconds")
+    clock_skew: Annotated[int, Field(ge=0, le=MAX_CLOCK_SKEW_S)] = Field(CLOCK_SKEW_S, description="seconds")
     max_lifetime: Annotated[int, Field(gt=0)] = Field(SEVEN_DAYS_S, description="seconds; vendor: 7 days")
     max_token_bytes: Annotated[int, Field(ge=64, le=65_536)] = MAX_TOKEN_BYTES
     remember: Annotated[int, Field(ge=0, le=1_000_000)] = Field(

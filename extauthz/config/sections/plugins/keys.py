@@ -2,7 +2,7 @@
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints
 
@@ -11,7 +11,7 @@ from extauthz.config.problems import KeyPath, Report
 from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
 from extauthz.domain.jwk import KeyRefused, KeySet, read_key
 from extauthz.domain.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
-from extauthz.domain.key_source import MAX_KEYS, MAX_RESPONSE_BYTES, MOST_KEYS, RemoteKeys
+from extauthz.domain.key_source import MOST_KEYS, RemoteKeys
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 Url = Annotated[
@@ -20,6 +20,7 @@ Url = Annotated[
     *written(r"https?://[^\s/?#@]+(/[^\s#@]*)?", "an https:// or http:// URL without user and fragment"),
 ]
 JwksEntry = FromFile | dict[str, Any] | list[dict[str, Any]]
+_DEFAULTS: Final = RemoteKeys()
 
 
 class RemoteKeysEntry(Section):
@@ -27,17 +28,27 @@ class RemoteKeysEntry(Section):
 
     jwks_uri: Url | None = Field(None, description="where the key set is; or:")
     oidc_issuer: Url | None = Field(None, description="an OpenID Connect issuer, whose discovery document names it")
-    min_lifetime: Seconds = Field(60, description="bounds of what Cache-Control and Expires may ask for")
-    max_lifetime: Seconds = 3600
-    refresh_interval: Seconds = Field(30, description="unknown key ids cause at most one fetch in this time")
-    max_stale: Seconds = Field(86_400, description="how long the last good set serves while the provider is down")
-    timeout: Annotated[float, Field(gt=0, le=60)] = Field(5, description="of one whole fetch")
-    max_bytes: Annotated[int, Field(ge=256, le=4_194_304)] = MAX_RESPONSE_BYTES
-    max_keys: Annotated[int, Field(ge=1, le=MOST_KEYS)] = MAX_KEYS
+    min_lifetime: Seconds = Field(
+        _DEFAULTS.min_lifetime_s, description="bounds of what Cache-Control and Expires may ask for"
+    )
+    max_lifetime: Seconds = _DEFAULTS.max_lifetime_s
+    refresh_interval: Seconds = Field(
+        _DEFAULTS.refresh_interval_s, description="unknown key ids cause at most one fetch in this time"
+    )
+    max_stale: Seconds = Field(
+        _DEFAULTS.max_stale_s, description="how long the last good set serves while the provider is down"
+    )
+    timeout: Annotated[float, Field(gt=0, le=60)] = Field(_DEFAULTS.timeout_s, description="of one whole fetch")
+    max_bytes: Annotated[int, Field(ge=256, le=4_194_304)] = _DEFAULTS.max_bytes
+    max_keys: Annotated[int, Field(ge=1, le=MOST_KEYS)] = _DEFAULTS.max_keys
     ca_file: Path | None = Field(None, description="PEM file of the authorities to trust instead of the public ones")
-    allow_http: bool = Field(False, description="take keys without TLS: only for tests and trusted links")
-    allow_private_addresses: bool = Field(False, description="the provider may be on this machine or network")
-    allow_redirects: bool = False
+    allow_http: bool = Field(
+        _DEFAULTS.allow_http, description="take keys without TLS: only for tests and trusted links"
+    )
+    allow_private_addresses: bool = Field(
+        _DEFAULTS.allow_private_addresses, description="the provider may be on this machine or network"
+    )
+    allow_redirects: bool = _DEFAULTS.allow_redirects
 
 
 def remote_keys(entry: RemoteKeysEntry, base: Path, report: Report) -> RemoteKeys | None:

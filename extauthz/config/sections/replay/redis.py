@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 
 from pydantic import Field
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
@@ -15,6 +15,8 @@ from extauthz.domain.address import Address, is_local_host
 
 _REDIS: Final = ("replay", "redis")
 _URL: Final = (*_REDIS, "url")
+_FILES: Final = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
+"""The options of a URL that name a file or folder."""
 
 
 class Sentinels(Section):
@@ -55,6 +57,23 @@ class Redis(Section):
     )
 
 
+def store_url(section: Redis, base: Path) -> str:
+    """The URL of the store, the files that it names made absolute. ``base`` is the folder of the configuration file.
+
+    Raises SecretUnresolved.
+    """
+    url = resolve(section.url, base)
+    before, mark, options = url.partition("?")
+    return before + mark + "&".join(_from_folder(option, base) for option in options.split("&"))
+
+
+def _from_folder(option: str, base: Path) -> str:
+    name, _, value = option.partition("=")
+    if name not in _FILES or not value:
+        return option
+    return f"{name}={quote(str(base.absolute() / unquote_plus(value)))}"
+
+
 def check_redis(section: Redis, base: Path, report: Report) -> None:
     """Report what is wrong with `replay.redis`. ``base`` is the folder of the configuration file."""
     _check_shape(section, report)
@@ -64,7 +83,7 @@ def check_redis(section: Redis, base: Path, report: Report) -> None:
         except SecretUnresolved as error:
             report((*_REDIS, "sentinel", "password"), str(error))
     try:
-        url = resolve(section.url, base)
+        url = store_url(section, base)
     except SecretUnresolved as error:
         report(_URL, str(error))
         return

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from extauthz.config import ServiceConfig
 from extauthz.config.place import Place
-from extauthz.serve.merged_metrics import MergedMetrics
-from extauthz.serve.worker import receive, send
-from extauthz.serve.worker_numbers import NumbersSink
+from extauthz.serve.workers.merged_metrics import MergedMetrics
+from extauthz.serve.workers.numbers import NumbersSink
+from extauthz.serve.workers.worker import receive, send
 
 LOAD_TIMEOUT_S: Final = 120.0
 """How long a worker may take to build a snapshot: a large one takes tens of seconds."""
@@ -34,7 +34,7 @@ class WorkerRefused(Exception):
 
 
 class WorkerProcess:
-    """One process that runs ``extauthz.serve.worker``."""
+    """One process that runs ``extauthz.serve.workers.worker``."""
 
     def __init__(self, place: Place, metrics: MergedMetrics) -> None:
         """Start the process; it waits for ``start``."""
@@ -53,7 +53,7 @@ class WorkerProcess:
         ends = [its_orders.fileno(), its_numbers.fileno()]
         arguments = map(str, (place.index, place.count, *ends))
         self._process = subprocess.Popen(  # noqa: S603  the command is ours
-            [sys.executable, "-m", "extauthz.serve.worker", *arguments], pass_fds=ends
+            [sys.executable, "-m", "extauthz.serve.workers.worker", *arguments], pass_fds=ends
         )
         its_orders.close()
         its_numbers.close()

@@ -21,7 +21,7 @@ from extauthz.config import ConfigError, ServiceConfig, load
 from extauthz.config.place import Place
 from extauthz.serve.process_log import log_to_stderr
 from extauthz.serve.service import Service
-from extauthz.serve.worker_numbers import NumbersSource
+from extauthz.serve.workers.numbers import NumbersSource
 from extauthz.wire.servicer import describe
 
 _log: Final = logging.getLogger("extauthz")

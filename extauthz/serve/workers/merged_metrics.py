@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from extauthz.families import OverWorkers
 from extauthz.observe.check_metrics import OTHER
-from extauthz.serve.worker_numbers import Numbers
+from extauthz.serve.workers.numbers import Numbers
 
 FOREIGN_GAUGES: Final = {
     "process_resident_memory_bytes": OverWorkers.SUM,
