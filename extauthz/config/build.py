@@ -30,10 +30,10 @@ from extauthz.config.sections.tracing import check_tracing, warn_of_tracing
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, combined, validate
 from extauthz.domain.clock import wall_clock_ms
-from extauthz.domain.directory import Directory, DirectoryBuilder
-from extauthz.domain.gateway import Gateway, build_gateway
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import Directory, DirectoryBuilder
+from extauthz.domain.snapshot.gateway import Gateway, build_gateway
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ from extauthz.domain.decision import Allow
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.wire.checked import Checked
+from extauthz.wire.failure import describe
 from extauthz.wire.response import answer_of
-from extauthz.wire.servicer import SERVICE, Metadata, Servicer, describe
+from extauthz.wire.servicer import SERVICE, Metadata, Servicer
 
 SPAN: Final = "ext_authz check"
 _EXPORT_TIMEOUT_S: Final = 2.0

@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from extauthz.domain.address import Address
 from extauthz.serve.metrics_page import MetricsPage
 from extauthz.transport.listening import listening
-from extauthz.wire.servicer import describe
+from extauthz.wire.failure import describe
 
 MAX_HEAD_BYTES: Final = 8192
 """Of request line and headers together."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from extauthz.config import ConfigError, ServiceConfig
 from extauthz.config.schema import ConfigFile
 from extauthz.serve.changes import changes
-from extauthz.wire.servicer import describe
+from extauthz.wire.failure import describe
 
 RESTART_ONLY: Final = (
     "listen",

@@ -10,8 +10,8 @@ from extauthz.config.names import Id, Section
 from extauthz.config.problems import KeyPath
 from extauthz.domain.api import Api
 from extauthz.domain.app import Grant
-from extauthz.domain.directory import DirectoryBuilder, Taken
 from extauthz.domain.request import Stage
+from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
 
 
 class GrantEntry(Section):

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from extauthz.config.problems import Report
-from extauthz.domain.jwt import JwtPlugin, TokenPlace
+from extauthz.domain.tokens.jwt import JwtPlugin, TokenPlace
 
 _CARRY_THE_REQUEST: Final = frozenset({
     "host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade",

@@ -16,7 +16,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from extauthz.families import AT_A_TIME, Unhurried
-from extauthz.wire.servicer import describe
+from extauthz.wire.failure import describe
 
 Numbers = list[dict[str, Any]]
 """Families of metrics as plain data: name, help, type, over_workers, samples."""

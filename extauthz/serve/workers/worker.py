@@ -22,7 +22,7 @@ from extauthz.config.place import Place
 from extauthz.serve.process_log import log_to_stderr
 from extauthz.serve.service import Service
 from extauthz.serve.workers.numbers import NumbersSource
-from extauthz.wire.servicer import describe
+from extauthz.wire.failure import describe
 
 _log: Final = logging.getLogger("extauthz")
 

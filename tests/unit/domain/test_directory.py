@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.domain.app import App, Grant, KeyPair
-from extauthz.domain.directory import EMPTY, Changes, Directory, DirectoryBuilder, Taken, build_directory
 from extauthz.domain.request import Stage
-from extauthz.domain.sharded import ShardedMap
+from extauthz.domain.snapshot.directory import EMPTY, Changes, Directory, DirectoryBuilder, Taken, build_directory
+from extauthz.domain.snapshot.sharded import ShardedMap
 
 RELEASE = Stage.RELEASE
 GRANT = Grant("shop", "orders", RELEASE)

@@ -11,8 +11,8 @@ from extauthz.config.sections.apis.paths import method_fault, template_fault
 from extauthz.config.sections.auth import AuthByNetwork, VpcIds
 from extauthz.config.sections.digest import Digest
 from extauthz.domain.api import AppCodeMode, AuthMethod, AuthPolicy, ReplayOutage
-from extauthz.domain.jwt import JwtPlugin, TokenPlace
 from extauthz.domain.request import Stage
+from extauthz.domain.tokens.jwt import JwtPlugin, TokenPlace
 
 
 class ApiEntry(Section):

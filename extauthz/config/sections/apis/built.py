@@ -11,9 +11,9 @@ from extauthz.config.sections.digest import Digest, digest_rules, never_signed
 from extauthz.config.sections.groups.group import BuiltGroup, unreachable
 from extauthz.config.sections.plugins.built import Plugins
 from extauthz.domain.api import Api, AuthMethod, AuthPolicy
-from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.request import Network
-from extauthz.domain.route import RouteConflict, RouteTable
+from extauthz.domain.routing.route import RouteConflict, RouteTable
+from extauthz.domain.tokens.jwt import JwtPlugin
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from extauthz.domain.path import TemplateError, parse_template, path_fault
+from extauthz.domain.routing.path import TemplateError, parse_template, path_fault
 
 FORMS: Final = "a template is plain text, with `{name}` for a whole segment and `/*` at its end for any rest"
 MAX_TEMPLATE: Final = 1024

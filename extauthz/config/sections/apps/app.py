@@ -12,8 +12,8 @@ from extauthz.config.problems import KeyPath
 from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 from extauthz.config.sections.apps.credentials import SHORT, code_fault, credential_fault
 from extauthz.domain.app import App, KeyPair, hash_app_code
-from extauthz.domain.directory import DirectoryBuilder, Taken
 from extauthz.domain.header_value import is_header_value
+from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
 
 
 class PreviousSecret(Section):

@@ -12,8 +12,8 @@ from extauthz.config.sections.auth import AuthByNetwork, VpcIds
 from extauthz.config.sections.groups.domains import DomainFault, read_domain
 from extauthz.domain.api import Api, ApiGroup, DomainBinding
 from extauthz.domain.ip import IpControl
-from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.request import Network, Stage
+from extauthz.domain.tokens.jwt import JwtPlugin
 
 
 class BoundDomain(Section):

@@ -12,7 +12,7 @@ from extauthz.config.problems import KeyPath
 from extauthz.config.sections.plugins.ip_control import IpControlEntry, build_ip_control
 from extauthz.config.sections.plugins.jwt import JwtEntry, build_jwt
 from extauthz.domain.ip import IpControl
-from extauthz.domain.jwt import JwtPlugin
+from extauthz.domain.tokens.jwt import JwtPlugin
 
 Plugin = Annotated[JwtEntry | IpControlEntry, Field(discriminator="type")]
 

@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, Str
 
 from extauthz.config.names import HeaderName, Section
 from extauthz.config.problems import KeyPath
-from extauthz.domain.jwt import ClaimPath, ClaimValue
+from extauthz.domain.tokens.jwt import ClaimPath, ClaimValue
 
 ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 ClaimPlace = ClaimName | Annotated[list[ClaimName], Field(min_length=1, max_length=16)]

@@ -10,8 +10,8 @@ from extauthz.config.problems import Report
 from extauthz.config.sections.identity_headers import CURE, may_tell_claim
 from extauthz.config.sections.plugins.claims import ClaimHeaders, RequiredClaims, demanded_claims, told_claims
 from extauthz.config.sections.plugins.keys import JwksEntry, RemoteKeysEntry, remote_keys, stated_keys
-from extauthz.domain.jwk import ALGORITHMS, HMAC_ALGORITHMS, PUBLIC_KEY_ALGORITHMS, KeySet
-from extauthz.domain.jwt import (
+from extauthz.domain.tokens.jwk import ALGORITHMS, HMAC_ALGORITHMS, PUBLIC_KEY_ALGORITHMS, KeySet
+from extauthz.domain.tokens.jwt import (
     CLOCK_SKEW_S,
     MAX_CLOCK_SKEW_S,
     MAX_TOKEN_BYTES,
@@ -23,7 +23,7 @@ from extauthz.domain.jwt import (
     TokenPlace,
     token_type,
 )
-from extauthz.domain.key_source import KeySource, RemoteKeys
+from extauthz.domain.tokens.key_source import KeySource, RemoteKeys
 
 _OF_OUR_OWN_VERIFYING: Final = frozenset({"algorithms", "token_types", "max_token_bytes", "remember"})
 

@@ -9,9 +9,9 @@ from pydantic import Field, StringConstraints
 from extauthz.config.names import Section, written
 from extauthz.config.problems import KeyPath, Report
 from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
-from extauthz.domain.jwk import KeyRefused, KeySet, read_key
-from extauthz.domain.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
-from extauthz.domain.key_source import MOST_KEYS, RemoteKeys
+from extauthz.domain.tokens.jwk import KeyRefused, KeySet, read_key
+from extauthz.domain.tokens.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
+from extauthz.domain.tokens.key_source import MOST_KEYS, RemoteKeys
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 Url = Annotated[

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from extauthz.domain.key_source import KeySource
+from extauthz.domain.tokens.key_source import KeySource
 
 SEVEN_DAYS_S: Final = 7 * 24 * 3600
 CLOCK_SKEW_S: Final = 60

@@ -7,7 +7,7 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from extauthz.domain.path import BROKEN_ESCAPE, CONTROL, DOT_SEGMENT, ESCAPE
+from extauthz.domain.routing.path import BROKEN_ESCAPE, CONTROL, DOT_SEGMENT, ESCAPE
 
 _CUT = re.compile("[;?]")
 MAX_LENIENT_LENGTH: Final = 8192

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from extauthz.domain.jwk import KeySet
+from extauthz.domain.tokens.jwk import KeySet
 
 MAX_KEYS: Final = 64
 MOST_KEYS: Final = 1000

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from extauthz.domain.api import Api
 from extauthz.domain.horizon import ReplayHorizon
-from extauthz.domain.jwt import TokenPlace
-from extauthz.domain.route import RouteTable
+from extauthz.domain.routing.route import RouteTable
 from extauthz.domain.settings import Settings
-from extauthz.domain.token_memory import TokenMemory
+from extauthz.domain.snapshot.token_memory import TokenMemory
+from extauthz.domain.tokens.jwt import TokenPlace
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from extauthz.domain.directory import Directory
-from extauthz.domain.gateway import Gateway
+from extauthz.domain.snapshot.directory import Directory
+from extauthz.domain.snapshot.gateway import Gateway
 
 
 class Snapshot(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extauthz.domain.decision import Proof
-from extauthz.domain.jwk import KeySet
+from extauthz.domain.tokens.jwk import KeySet
 
 _SWEPT_AT_ONCE: Final = 8
 

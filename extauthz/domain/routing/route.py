@@ -1,7 +1,7 @@
 """Which API does a request mean: an index over host, method and path template.
 
-Literal segments win over ``{name}``, and ``{name}`` over a final ``*``; see ``domain.path`` for templates, and for the
-spellings of a path that are refused before anything is matched.
+Literal segments win over ``{name}``, and ``{name}`` over a final ``*``; see ``domain.routing.path`` for templates, and
+for the spellings of a path that are refused before anything is matched.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from extauthz.domain.api import Api
-from extauthz.domain.path import decoded_segments, parse_template
+from extauthz.domain.routing.path import decoded_segments, parse_template
 
 _HOST = re.compile(r"[a-z0-9._-]*|\[[0-9a-f:.]+\]").fullmatch
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
-from extauthz.domain.sharded import ShardedMap
+from extauthz.domain.snapshot.sharded import ShardedMap
 
 GrantKey = tuple[str, str, Stage]
 """App id, API id and stage."""

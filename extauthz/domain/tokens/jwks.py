@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from extauthz.domain.jwk import HMAC_ALGORITHMS, KeyRefused, KeySet, VerificationKey, read_key
+from extauthz.domain.tokens.jwk import HMAC_ALGORITHMS, KeyRefused, KeySet, VerificationKey, read_key
 
 _NOTED: Final = 8
 """Keys that a note names; of more it tells the number."""
