@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from extauthz.auth.parameters import TOO_MANY, is_form
 from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, sign_with
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.header_names import (
     PREFIX,
     X_CA_KEY,
@@ -105,9 +105,7 @@ def _headers_to_send(request: OutgoingRequest, credentials: Credentials, options
     if bind and "content-md5" not in present:
         headers["Content-MD5"] = base64.b64encode(hashlib.md5(request.body, usedforsecurity=False).digest()).decode()
     headers[as_written(X_CA_KEY)] = credentials.app_key
-    headers[as_written(X_CA_TIMESTAMP)] = str(
-        time.time_ns() // 1_000_000 if options.timestamp_ms is None else options.timestamp_ms
-    )
+    headers[as_written(X_CA_TIMESTAMP)] = str(wall_clock_ms() if options.timestamp_ms is None else options.timestamp_ms)
     if options.nonce != "":
         headers[as_written(X_CA_NONCE)] = options.nonce or str(uuid.uuid4())
     if options.stage is not None:

@@ -15,12 +15,12 @@ from google.protobuf.struct_pb2 import Struct, Value
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Deny, Subject, Upstream
-from extauthz.domain.gateway import Gateway
 from extauthz.domain.header_names import X_CA_ERROR_CODE, X_CA_ERROR_MESSAGE, X_CA_REQUEST_ID, as_written
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Reveal
+from extauthz.domain.snapshot.gateway import Gateway
 from extauthz.wire.generated import ext_authz_pb2 as pb
 
 MAX_MESSAGE_BYTES: Final = 4096

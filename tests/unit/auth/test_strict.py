@@ -15,8 +15,8 @@ from extauthz.client import SigningOptions
 from extauthz.domain import reason
 from extauthz.domain.api import DigestRules, Strictness
 from extauthz.domain.decision import Proof, Refusal
-from extauthz.domain.path import path_fault
 from extauthz.domain.request import Delivery
+from extauthz.domain.routing.path import path_fault
 from tests.unit.building import FORM, KEY, NOW_MS, STRICT, api, request, resigned, signed, snapshot
 
 API = api(digest=STRICT)

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from extauthz.config import ConfigError
-from extauthz.config.sections.paths import example_of
-from extauthz.domain.path import path_fault
+from extauthz.config.sections.apis.paths import example_of
+from extauthz.domain.routing.path import path_fault
 from extauthz.wire.request import canonical_host
 from tests.unit.config.writing import config, found, snapshot
 

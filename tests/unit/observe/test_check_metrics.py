@@ -18,10 +18,10 @@ from extauthz.domain.request import Stage
 from extauthz.families import AT_A_TIME, Unhurried
 from extauthz.observe.check_metrics import OTHER, CheckMetrics
 from extauthz.replay.memory import MemoryReplayStore
-from extauthz.serve.merged_metrics import MergedMetrics, combination
 from extauthz.serve.metrics import build_registry
 from extauthz.serve.service import Service
-from extauthz.serve.worker_numbers import pieces
+from extauthz.serve.workers.merged_metrics import MergedMetrics, combination
+from extauthz.serve.workers.numbers import pieces
 from extauthz.wire.servicer import Current, Servicer
 from tests.unit.building import APP, APP_CODE, DIGEST, JWT, NONE, NOW_MS, api, record_of, snapshot
 from tests.unit.config.writing import config

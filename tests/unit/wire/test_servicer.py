@@ -17,9 +17,9 @@ from extauthz.domain import reason
 from extauthz.domain.decision import Deny
 from extauthz.domain.request import Network
 from extauthz.replay.memory import MemoryReplayStore
-from extauthz.wire import servicer as servicer_module
+from extauthz.wire import request_id
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from extauthz.wire.servicer import new_request_id
+from extauthz.wire.request_id import new_request_id
 from tests.unit.building import CODE, FORM, KEY, NOW_MS, NOW_S, SECRET
 from tests.unit.wire.checking import Notes, answer, check_request, demo, error_header, servicer
 
@@ -195,7 +195,7 @@ def test_every_answer_carries_its_own_request_id():
 
 def test_no_request_id_can_be_foreseen_from_what_python_s_own_generator_gives():
     def ids():
-        servicer_module._drawn.clear()
+        request_id._drawn.clear()
         random.seed(7)
         return [new_request_id() for _ in range(300)]
 
