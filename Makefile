@@ -50,6 +50,13 @@ setup: $(READY) ## make the virtual environment, with pinned and hashed dependen
 demo: $(READY) ## real Envoy, service and backend, and about twenty calls (ARGS=--once ends after the table)
 	$(BIN)/python -m demo $(ARGS)
 
+unit: $(READY) ## the quick loop: no process, no port, no network; without what takes seconds
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist worksteal -p no:benchmark -q -m "not long" tests/unit $(ARGS)
+
+coverage: $(READY) ## branch coverage of the package by what runs in the test's own process; fails below the floor
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist loadfile -p no:benchmark -q -m "not long" \
+	    --cov --cov-report=term:skip-covered tests/unit tests/process $(ARGS)
+
 test: check $(READY) $(SDKS) node-oidc ## everything: linters, types, contracts, then all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -p no:benchmark $(ARGS)
 
@@ -71,9 +78,7 @@ test-compiled: compiled $(SDKS) node-oidc ## every test that sends checks, on th
 compiler: $(READY)
 	@command -v cc >/dev/null && $(BIN)/python -c "import os, sys, sysconfig; \
 	    sys.exit(not os.path.exists(sysconfig.get_path('include') + '/Python.h'))" && exit 0; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && apt-get install -qq -y gcc libc6-dev python3-dev >/dev/null; \
-	else echo "the compiled build needs a C compiler and Python's headers: sudo apt-get install gcc python3-dev"; exit 1; fi
+	echo "the compiled build needs a C compiler and Python's headers: sudo apt-get install gcc libc6-dev python3-dev"; exit 1
 
 fuzz: $(READY) ## atheris on every target; SECONDS_OF_FUZZING=300, what it finds stays in .fuzz/
 	$(BIN)/python -m fuzz --seconds $(or $(SECONDS_OF_FUZZING),300) $(ARGS)
@@ -97,12 +102,9 @@ bench-micro: $(READY) ## the decision and the servicer alone, with pytest-benchm
 	$(BIN)/python -m pytest bench/micro $(ARGS)
 
 bench-tools:
-	@command -v h2load >/dev/null && command -v wrk >/dev/null && command -v valgrind >/dev/null && exit 0; \
-	tools="nghttp2-client wrk valgrind"; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    { apt-get install -qq -y $$tools || { apt-get update -qq && apt-get install -qq -y $$tools; }; } >/dev/null; \
-	elif command -v h2load >/dev/null && command -v wrk >/dev/null; then echo "no valgrind: instructions are not counted"; \
-	else echo "bench needs h2load and wrk: sudo apt-get install nghttp2-client wrk (Fedora: nghttp2 wrk; macOS: brew install nghttp2 wrk)"; exit 1; fi
+	@command -v valgrind >/dev/null || echo "no valgrind: instructions are not counted; sudo apt-get install valgrind"
+	@command -v h2load >/dev/null && command -v wrk >/dev/null && exit 0; \
+	echo "bench needs h2load and wrk: sudo apt-get install nghttp2-client wrk (Fedora: nghttp2 wrk; macOS: brew install nghttp2 wrk)"; exit 1
 
 mutants: $(READY) ## break extauthz/auth in a thousand ways, one at a time: which of them does no test notice?
 	nice $(BIN)/mutmut run --max-children 1 $(ARGS)
@@ -140,6 +142,6 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) $(COMPILED) .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
+	rm -rf $(VENV) $(COMPILED) .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help node-oidc setup demo test compiled test-compiled compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: help node-oidc setup demo unit coverage test compiled test-compiled compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

@@ -10,7 +10,7 @@ from glob import glob
 from setuptools import setup
 
 PATH_OF_A_CHECK = [
-    *glob("extauthz/domain/*.py"),
+    *glob("extauthz/domain/**/*.py", recursive=True),
     *glob("extauthz/auth/*.py"),
     *glob("extauthz/decide/*.py"),
     *glob("extauthz/wire/*.py"),

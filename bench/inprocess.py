@@ -14,6 +14,7 @@ from jwt.algorithms import RSAAlgorithm
 from bench import requests
 from bench.world import World
 from extauthz.decide.pipeline import decide
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
 from extauthz.observe.check_metrics import CheckMetrics
@@ -101,14 +102,14 @@ def first_seen_us(snapshot: Snapshot, payloads: Sequence[bytes], method: str = r
 def decision_call(world: World, snapshot: Snapshot, method: str) -> Callable[[], object]:
     """The pure decision about one request, to be called over and over: request object to decision."""
     request = _read(requests.check_request(world, method), snapshot)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_clock_ms()
     return lambda: decide(request, snapshot, now_ms)
 
 
 def record_of(world: World, snapshot: Snapshot, method: str) -> Checked:
     """The record of a check."""
     request = _read(requests.check_request(world, method), snapshot)
-    decision = decide(request, snapshot, time.time_ns() // 1_000_000)
+    decision = decide(request, snapshot, wall_clock_ms())
     return checked("0A1B2C3D-1E2F-4A5B-8C6D-7E8F9A0B1C2D", 0.0, request.network, request, decision, snapshot, "r1")
 
 

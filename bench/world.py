@@ -13,10 +13,10 @@ from jwt.algorithms import RSAAlgorithm
 from extauthz.config import ServiceConfig, load
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy
 from extauthz.domain.app import App, Grant, KeyPair
-from extauthz.domain.directory import Changes
-from extauthz.domain.gateway import build_gateway
 from extauthz.domain.request import Network, Stage
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import Changes
+from extauthz.domain.snapshot.gateway import build_gateway
 
 HOST = "api.example.com"
 STAGE = "RELEASE"

@@ -16,15 +16,15 @@ from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.domain import reason
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy
 from extauthz.domain.decision import Allow, Decision, Proof
-from extauthz.domain.directory import EMPTY
-from extauthz.domain.gateway import build_gateway
-from extauthz.domain.jwk import KeySet, read_key
-from extauthz.domain.jwt import ClaimHeader, JwtPlugin
-from extauthz.domain.key_source import KeySource
-from extauthz.domain.path import decoded_segments, path_fault
 from extauthz.domain.request import Network, Request, Stage
+from extauthz.domain.routing.path import decoded_segments, path_fault
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import EMPTY
+from extauthz.domain.snapshot.gateway import build_gateway
+from extauthz.domain.tokens.jwk import KeySet, read_key
+from extauthz.domain.tokens.jwt import ClaimHeader, JwtPlugin
+from extauthz.domain.tokens.key_source import KeySource
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.checked import Checked
 from extauthz.wire.generated import ext_authz_pb2 as pb

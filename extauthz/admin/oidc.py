@@ -16,8 +16,8 @@ from extauthz.admin.caller import Caller
 from extauthz.admin.problem import Refusal
 from extauthz.auth.jwt_token import Token, parse_token
 from extauthz.config.sections.admin import Oidc
-from extauthz.domain.jwk import PUBLIC_KEY_ALGORITHMS
-from extauthz.domain.key_source import KeySource
+from extauthz.domain.tokens.jwk import PUBLIC_KEY_ALGORITHMS
+from extauthz.domain.tokens.key_source import KeySource
 from extauthz.registry.errors import Invalid
 from extauthz.registry.rules import Actor, Role
 from extauthz.registry.text import checked_id

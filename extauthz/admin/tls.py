@@ -7,8 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from extauthz.config.listeners import CertificateFault, CertificateFiles
-from extauthz.config.sections.admin import AdminTls
+from extauthz.config.sections.listen.certificates import CertificateFault, CertificateFiles, CertificatePaths
 
 _LOOK_EVERY_S: Final = 10.0
 _log: Final = logging.getLogger("extauthz.admin")
@@ -17,7 +16,7 @@ _log: Final = logging.getLogger("extauthz.admin")
 class AdminCertificates:
     """The context that handshakes use, and the files that it came from."""
 
-    def __init__(self, tls: AdminTls, base: Path) -> None:
+    def __init__(self, tls: CertificatePaths, base: Path) -> None:
         """``base`` is the folder of the configuration file. Raises CertificateFault."""
         self._tls = tls
         self._base = base

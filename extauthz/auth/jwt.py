@@ -20,12 +20,12 @@ from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Proof, Refusal
 from extauthz.domain.header_value import is_header_value
-from extauthz.domain.jwk import KeySet, VerificationKey
-from extauthz.domain.jwt import MAX_CLOCK_SKEW_S, JwtPlugin, TokenPlace, token_type
 from extauthz.domain.one_time import token_use
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
-from extauthz.domain.token_memory import VerifiedToken
+from extauthz.domain.snapshot.token_memory import VerifiedToken
+from extauthz.domain.tokens.jwk import KeySet, VerificationKey
+from extauthz.domain.tokens.jwt import MAX_CLOCK_SKEW_S, JwtPlugin, TokenPlace, token_type
 
 _MAX_KID: Final = 256
 MAX_KEY_TRIES: Final = 16

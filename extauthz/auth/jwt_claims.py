@@ -8,7 +8,7 @@ from typing import Any, Final
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
 from extauthz.domain.header_value import is_header_value
-from extauthz.domain.jwt import ClaimPath, ClaimValue, JwtPlugin
+from extauthz.domain.tokens.jwt import ClaimPath, ClaimValue, JwtPlugin
 
 _LATEST_S: Final = 2**53
 """Times beyond what a double counts exactly are no times."""

@@ -10,8 +10,8 @@ from extauthz.auth.parameters import MAX_PARAMETERS, cookie_pairs, parse_pairs, 
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
 from extauthz.domain.header_names import AUTHORIZATION
-from extauthz.domain.jwt import JwtPlugin, TokenPlace
 from extauthz.domain.request import Pair, Request
+from extauthz.domain.tokens.jwt import JwtPlugin, TokenPlace
 
 _SCHEMES_ALONE: Final = frozenset({b"appcode", b"basic", b"digest", b"negotiate"})
 _SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*[ \t]")

@@ -7,8 +7,8 @@ import typer
 
 from extauthz.cli.reading import ConfigOption, read_config
 from extauthz.cli.registry.access import at_the_database
-from extauthz.config.listeners import CertificateFault
-from extauthz.domain.key_source import KeySource
+from extauthz.config.sections.listen.certificates import CertificateFault
+from extauthz.domain.tokens.key_source import KeySource
 from extauthz.keys.fetcher import KeyFeed
 from extauthz.transport.listening import listening
 

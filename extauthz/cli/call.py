@@ -11,6 +11,7 @@ from extauthz.client.comparison import compare_strings
 from extauthz.client.curl import curl_line
 from extauthz.config.secrets import FromFile, SecretUnresolved, resolve
 from extauthz.domain.app import HMAC_SHA256
+from extauthz.domain.header_names import X_CA_ERROR_MESSAGE
 
 SECRET_VARIABLE = "EXTAUTHZ_APP_SECRET"  # noqa: S105  the name, not a secret
 _FORM = "application/x-www-form-urlencoded"
@@ -67,7 +68,7 @@ def _send(request: OutgoingRequest, headers: dict[str, str], timeout_s: float) -
     for name, value in answer.headers.items():
         typer.echo(f"{name}: {value}")
     typer.echo(f"\n{answer.text}")
-    difference = compare_strings(string_to_sign(request, headers), answer.headers.get("x-ca-error-message", ""))
+    difference = compare_strings(string_to_sign(request, headers), answer.headers.get(X_CA_ERROR_MESSAGE, ""))
     if difference:
         typer.echo(f"\n{difference}", err=True)
     if answer.status_code >= 400:

@@ -11,7 +11,7 @@ from extauthz.config import ConfigError
 from extauthz.config.place import check_replicas
 from extauthz.serve.process import Process
 from extauthz.serve.process_log import OURS, log_to_stderr
-from extauthz.serve.supervisor import StartFailed, Supervisor
+from extauthz.serve.workers.supervisor import StartFailed, Supervisor
 
 
 def serve(

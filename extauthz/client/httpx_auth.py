@@ -5,6 +5,7 @@ from collections.abc import Generator
 import httpx
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
+from extauthz.domain.header_names import PREFIX
 
 
 class SignedAuth(httpx.Auth):
@@ -24,7 +25,7 @@ class SignedAuth(httpx.Auth):
         """Set the signature's headers on the request as it will be sent."""
         target = request.url.raw_path.decode("ascii")
         kept = ("accept", "content-type", "content-md5", "date")
-        headers = {name: value for name, value in request.headers.items() if name in kept or name.startswith("x-ca-")}
+        headers = {name: value for name, value in request.headers.items() if name in kept or name.startswith(PREFIX)}
         outgoing = OutgoingRequest(request.method, target, headers, request.content)
         for name, value in sign(outgoing, self._credentials, self._options).items():
             request.headers[name] = value

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,18 @@ from dataclasses import dataclass, field
 from extauthz.auth.parameters import TOO_MANY, is_form
 from extauthz.auth.string_to_sign import StringToSign, signed_names
 from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, sign_with
+from extauthz.domain.clock import wall_clock_ms
+from extauthz.domain.header_names import (
+    PREFIX,
+    X_CA_KEY,
+    X_CA_NONCE,
+    X_CA_SIGNATURE,
+    X_CA_SIGNATURE_HEADERS,
+    X_CA_SIGNATURE_METHOD,
+    X_CA_STAGE,
+    X_CA_TIMESTAMP,
+    as_written,
+)
 from extauthz.domain.request import Delivery, Network, Request
 
 
@@ -60,7 +71,7 @@ def sign(request: OutgoingRequest, credentials: Credentials, options: SigningOpt
     string = _string_to_sign(request, headers)
     algorithm = (options or SigningOptions()).algorithm
     signature = sign_with(credentials.app_secret.encode(), algorithm, string)
-    return {**headers, "X-Ca-Signature": base64.b64encode(signature).decode()}
+    return {**headers, as_written(X_CA_SIGNATURE): base64.b64encode(signature).decode()}
 
 
 def string_to_sign(request: OutgoingRequest, headers: Mapping[str, str]) -> str:
@@ -93,25 +104,23 @@ def _headers_to_send(request: OutgoingRequest, credentials: Credentials, options
     bind = options.content_md5 and request.body and not is_form(content_type.encode())
     if bind and "content-md5" not in present:
         headers["Content-MD5"] = base64.b64encode(hashlib.md5(request.body, usedforsecurity=False).digest()).decode()
-    headers["X-Ca-Key"] = credentials.app_key
-    headers["X-Ca-Timestamp"] = str(
-        time.time_ns() // 1_000_000 if options.timestamp_ms is None else options.timestamp_ms
-    )
+    headers[as_written(X_CA_KEY)] = credentials.app_key
+    headers[as_written(X_CA_TIMESTAMP)] = str(wall_clock_ms() if options.timestamp_ms is None else options.timestamp_ms)
     if options.nonce != "":
-        headers["X-Ca-Nonce"] = options.nonce or str(uuid.uuid4())
+        headers[as_written(X_CA_NONCE)] = options.nonce or str(uuid.uuid4())
     if options.stage is not None:
-        headers["X-Ca-Stage"] = options.stage
+        headers[as_written(X_CA_STAGE)] = options.stage
     if options.algorithm != HMAC_SHA256:
-        headers["X-Ca-Signature-Method"] = options.algorithm
-    listed = [name for name in headers if name.lower().startswith("x-ca-")]
-    headers["X-Ca-Signature-Headers"] = ",".join(sorted({*listed, *options.sign_headers}))
+        headers[as_written(X_CA_SIGNATURE_METHOD)] = options.algorithm
+    listed = [name for name in headers if name.lower().startswith(PREFIX)]
+    headers[as_written(X_CA_SIGNATURE_HEADERS)] = ",".join(sorted({*listed, *options.sign_headers}))
     return headers
 
 
 def _string_to_sign(request: OutgoingRequest, headers: Mapping[str, str]) -> bytes:
     path, query = path_and_query(request.url)
     lower = {name.lower(): value.encode() for name, value in headers.items()}
-    names = signed_names(lower.get("x-ca-signature-headers", b""))
+    names = signed_names(lower.get(X_CA_SIGNATURE_HEADERS, b""))
     if names is None:
         raise ValueError("a header to sign has a name that no header can have")
     as_received = Request(

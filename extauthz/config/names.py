@@ -4,10 +4,10 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network, summarize_address_range
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 _PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-_HOST_PORT: Final = rf"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):{_PORT}"
+_HOST_PORT: Final = rf"(\[[0-9A-Fa-f]*:[0-9A-Fa-f:]*\]|[A-Za-z0-9._-]+):{_PORT}"
 
 
 def written(pattern: str, allowed: str) -> tuple[AfterValidator, WithJsonSchema]:
@@ -39,15 +39,16 @@ HeaderName = Annotated[
         "hyphen, and no `:`, which begins names of the protocol)",
     ),
 ]
-Address = Annotated[
+AddressText = Annotated[
     str,
     *written(
         f"unix:/.+|{_HOST_PORT}",
         "host:port such as 127.0.0.1:9191, or unix:/path, with a port from 1 to 65535",
     ),
 ]
-"""Port 0 is none: nobody could know where to ask."""
+"""What ``Address.parse`` reads. Port 0 is none: nobody could know where to ask."""
 Node = Annotated[str, *written(_HOST_PORT, "host:port such as 127.0.0.1:9191, with a port from 1 to 65535")]
+Share = Annotated[float, Field(ge=0, le=1)]
 Algorithm = Literal["HmacSHA256", "HmacSHA1"]
 
 

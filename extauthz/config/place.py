@@ -3,14 +3,12 @@
 import logging
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from extauthz.config import ConfigError, ServiceConfig
-from extauthz.config.listeners import collide
 from extauthz.config.source import Source
+from extauthz.domain.address import LAST_PORT, Address
 
-_LAST_PORT: Final = 65535
 _IN_A_POD: Final = "KUBERNETES_SERVICE_HOST"
 """Kubernetes sets it in every container."""
 _log: Final = logging.getLogger("extauthz")
@@ -31,11 +29,7 @@ class Place:
         """
         if self.count == 1:
             return address
-        if address.startswith("unix:"):
-            path = Path(address.removeprefix("unix:"))
-            return f"unix:{path.with_suffix(f'.{self.index}{path.suffix}')}"
-        host, _, port = address.rpartition(":")
-        return f"{host}:{int(port) + self.index}"
+        return str(Address.parse(address).of_worker(self.index))
 
 
 ALONE: Final = Place()
@@ -90,9 +84,10 @@ def _unshared(count: int, what: str) -> str:
 def _fault(own: list[tuple[str, str]], taken: list[tuple[str, str]]) -> str:
     """What is wrong with the addresses of one listener, or nothing."""
     for address, who in own:
-        if not address.startswith("unix:") and int(address.rpartition(":")[2]) > _LAST_PORT:
-            return f"{who} would listen on {address}, and there is no port above {_LAST_PORT}"
+        here = Address.parse(address)
+        if here.port > LAST_PORT:
+            return f"{who} would listen on {address}, and there is no port above {LAST_PORT}"
         for other, other_who in taken:
-            if collide(address, other):
+            if here.collides_with(Address.parse(other)):
                 return f"{who} would listen on {address}, which {other_who} takes"
     return ""

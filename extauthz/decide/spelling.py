@@ -5,9 +5,9 @@ from typing import Final
 from extauthz.decide.progress import Progress
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
-from extauthz.domain.lenient_path import lenient_path_fault
-from extauthz.domain.path import path_fault
-from extauthz.domain.route import is_host
+from extauthz.domain.routing.lenient_path import lenient_path_fault
+from extauthz.domain.routing.path import path_fault
+from extauthz.domain.routing.route import is_host
 
 MAX_URL_LENGTH: Final = 65_536
 """Characters of path and query, which are read before anyone has proved anything. Envoy's own default is below it."""

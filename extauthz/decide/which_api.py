@@ -6,8 +6,8 @@ from extauthz.domain import reason
 from extauthz.domain.api import Api
 from extauthz.domain.context_keys import API_KEY
 from extauthz.domain.decision import Refusal
-from extauthz.domain.path import spelled_as_template
 from extauthz.domain.request import Request
+from extauthz.domain.routing.path import spelled_as_template
 from extauthz.domain.snapshot import Snapshot
 
 

@@ -7,8 +7,8 @@ from enum import StrEnum
 from extauthz.domain.app import HMAC_SHA256
 from extauthz.domain.horizon import VENDORS_WINDOW_MS
 from extauthz.domain.ip import IpControl
-from extauthz.domain.jwt import JwtPlugin
 from extauthz.domain.request import Network, Stage
+from extauthz.domain.tokens.jwt import JwtPlugin
 
 
 class AuthMethod(StrEnum):
@@ -117,7 +117,7 @@ class Api:
     group: ApiGroup
     methods: frozenset[str]
     path: str | None
-    """Path template, see ``domain.path``; None: found only by the id in Envoy's route context."""
+    """Path template, see ``domain.routing.path``; None: found only by the id in Envoy's route context."""
     stages: frozenset[Stage]
     auth: Mapping[Network, AuthPolicy]
     """A network that is missing here may not call the API."""

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
+from extauthz.domain.header_names import X_CA_APP_ID, X_CA_NETWORK, X_CA_REQUEST_ID, as_written
 from extauthz.domain.horizon import VENDORS_WINDOW_MS
 from extauthz.domain.reason import Answer, Reason
 from extauthz.domain.request import Network
@@ -41,6 +43,16 @@ class IdentityFact(StrEnum):
     SUBJECT = "subject"
 
 
+IDENTITY_HEADERS: Final = {
+    as_written(X_CA_APP_ID): IdentityFact.APP_ID,
+    as_written(X_CA_REQUEST_ID): IdentityFact.REQUEST_ID,
+    as_written(X_CA_NETWORK): IdentityFact.NETWORK,
+}
+"""What goes upstream in which header, unless the configuration says otherwise."""
+FORM_MEBIBYTES: Final = 2
+"""The largest signed form, unless the configuration says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorSettings:
     """How denials look."""
@@ -63,10 +75,8 @@ class Settings:
     """The settings of one snapshot."""
 
     errors: ErrorSettings = ErrorSettings()
-    identity_headers: tuple[tuple[str, IdentityFact], ...] = (
-        ("x-ca-app-id", IdentityFact.APP_ID),
-        ("x-ca-request-id", IdentityFact.REQUEST_ID),
-        ("x-ca-network", IdentityFact.NETWORK),
+    identity_headers: tuple[tuple[str, IdentityFact], ...] = tuple(
+        (name.lower(), fact) for name, fact in IDENTITY_HEADERS.items()
     )
     """Lower-case header names. All of them are overwritten or removed on every allowed request."""
     identity_facts: frozenset[IdentityFact] = field(init=False)
@@ -85,7 +95,7 @@ class Settings:
     ``use_remote_address: true``; otherwise clients can forge it."""
     longest_window_ms: int = VENDORS_WINDOW_MS
     """Nonces are kept as if some API had a window of this length, in milliseconds."""
-    max_form_bytes: int = 2 * 1024 * 1024
+    max_form_bytes: int = FORM_MEBIBYTES << 20
     """Of a signed form, which is decoded before anyone has proved anything."""
     reads_envoy_claims: bool = False
     """Whether some API trusts the result of Envoy's jwt_authn filter; if none does, nobody pays for reading it."""

@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
-from extauthz.config.listeners import WILDCARDS
 from extauthz.config.place import Place
-from extauthz.config.schema import ConfigFile, Tls
+from extauthz.config.schema import ConfigFile
+from extauthz.config.sections.listen.certificates import Tls
+from extauthz.domain.address import Address
 from extauthz.wire.servicer import SERVICE
 
 _HTTP2: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -41,7 +42,7 @@ def envoy_clusters(file: ConfigFile, workers: int, host: str = "") -> list[dict[
     for index in range(workers):
         for listen in file.listen:
             name = "extauthz" + (f"-{listen.network}" if listen.network else "") + ("-tls" if listen.tls else "")
-            address = Place(index, workers).address(listen.address)
+            address = Address.parse(Place(index, workers).address(listen.address))
             endpoints.setdefault(name, []).append({"endpoint": {"address": _address(address, host)}})
             if listen.tls is not None:
                 sockets[name] = _tls(listen.tls)
@@ -97,13 +98,13 @@ def _cluster(name: str, endpoints: list[dict[str, Any]], breaker: dict[str, int]
     }
 
 
-def _address(address: str, host: str) -> dict[str, Any]:
-    if address.startswith("unix:"):
-        return {"pipe": {"path": address.removeprefix("unix:")}}
-    listens_on, _, port = address.rpartition(":")
-    if listens_on in WILDCARDS:
-        listens_on = host or ("::1" if listens_on == "[::]" else "127.0.0.1")
-    return {"socket_address": {"address": listens_on.strip("[]"), "port_value": int(port)}}
+def _address(address: Address, host: str) -> dict[str, Any]:
+    if address.path:
+        return {"pipe": {"path": address.path}}
+    asked = address.host
+    if address.is_every_interface:
+        asked = host.strip("[]") or ("::1" if ":" in asked else "127.0.0.1")
+    return {"socket_address": {"address": asked, "port_value": address.port}}
 
 
 def _needs_dns(entry: dict[str, Any]) -> bool:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from extauthz.domain.jwks import NotAKeySet, ReadKeySet, TooManyKeys, parse_document, read_key_set
-from extauthz.domain.key_source import RemoteKeys
+from extauthz.domain.tokens.jwks import NotAKeySet, ReadKeySet, TooManyKeys, parse_document, read_key_set
+from extauthz.domain.tokens.key_source import RemoteKeys
 from extauthz.keys.http import FetchFailed, FetchResult
 
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})")

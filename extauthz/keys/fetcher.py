@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from extauthz.domain.jwk import KeySet
-from extauthz.domain.jwt import JwtPlugin
-from extauthz.domain.key_source import KeySource, RemoteKeys
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.tokens.jwk import KeySet
+from extauthz.domain.tokens.jwt import JwtPlugin
+from extauthz.domain.tokens.key_source import KeySource, RemoteKeys
 from extauthz.keys.document import discovery_url, lifetime_s, read_discovery, read_published_keys
 from extauthz.keys.http import Fetched, FetchFailed, FetchResult, KeyClient
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import httpcore
 import httpx
 
-from extauthz.domain.key_source import RemoteKeys
+from extauthz.domain.tokens.key_source import RemoteKeys
 from extauthz.keys.network import HandshakeFailed, JudgedNetwork, may_connect
 
 _MAX_REDIRECTS: Final = 3

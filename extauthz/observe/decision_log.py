@@ -21,7 +21,7 @@ from extauthz.families import Gauge, OverWorkers
 from extauthz.observe.decision_line import Entry, LineMaker, entry_of
 from extauthz.observe.log_output import LogOutput
 from extauthz.wire.checked import Checked
-from extauthz.wire.servicer import describe
+from extauthz.wire.failure import describe
 
 LINGER_S: Final = 0.02
 """How long lines are gathered before they are written."""

@@ -20,14 +20,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import extauthz
-from extauthz.config.schema import Tracing as Section
 from extauthz.config.secrets import resolve
+from extauthz.config.sections.tracing import Tracing as Section
 from extauthz.domain.decision import Allow
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.wire.checked import Checked
+from extauthz.wire.failure import describe
 from extauthz.wire.response import answer_of
-from extauthz.wire.servicer import SERVICE, Metadata, Servicer, describe
+from extauthz.wire.servicer import SERVICE, Metadata, Servicer
 
 SPAN: Final = "ext_authz check"
 _EXPORT_TIMEOUT_S: Final = 2.0

@@ -11,8 +11,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from extauthz.domain.app import App, Grant, KeyPair
-from extauthz.domain.directory import Changes, Directory, build_directory
 from extauthz.domain.request import Stage
+from extauthz.domain.snapshot.directory import Changes, Directory, build_directory
 from extauthz.registry.sealing import SealBroken, Vault
 from extauthz.registry.store import Store, revision_of
 from extauthz.registry.tables import APP_CODES, APPS, CHANGES, GRANTS, KEY_PAIRS

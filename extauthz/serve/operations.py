@@ -17,9 +17,10 @@ from typing import Any, Final, NamedTuple
 import h11
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
+from extauthz.domain.address import Address
 from extauthz.serve.metrics_page import MetricsPage
 from extauthz.transport.listening import listening
-from extauthz.wire.servicer import describe
+from extauthz.wire.failure import describe
 
 MAX_HEAD_BYTES: Final = 8192
 """Of request line and headers together."""
@@ -53,7 +54,7 @@ class OperationsServer:
         self._registry = registry
         self._readiness = readiness
         with listening(address, "operations"):
-            self._socket = _bind(address)
+            self._socket = _bind(Address.parse(address))
         self.port: int = self._socket.getsockname()[1]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runs = threading.Event()
@@ -154,11 +155,10 @@ class _Places:
             self._tasks.pop(task, None)
 
 
-def _bind(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    if not host.startswith("["):
-        return socket.create_server((host, int(port)), backlog=_AT_ONCE)
-    place = (host.strip("[]"), int(port))
+def _bind(address: Address) -> socket.socket:
+    place = (address.host, address.port)
+    if ":" not in address.host:
+        return socket.create_server(place, backlog=_AT_ONCE)
     return socket.create_server(
         place, family=socket.AF_INET6, backlog=_AT_ONCE, dualstack_ipv6=socket.has_dualstack_ipv6()
     )

@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from extauthz.config import ServiceConfig, load, named_files
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.serve.metrics import ReloadMetrics
 from extauthz.serve.operations import OperationsServer
 from extauthz.serve.reload import Reloader
 from extauthz.serve.service import Service
 from extauthz.serve.watch import watch_files
-from extauthz.wire.servicer import wall_clock_ms
 
 _log: Final = logging.getLogger("extauthz")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from extauthz.config import ConfigError, ServiceConfig
 from extauthz.config.schema import ConfigFile
 from extauthz.serve.changes import changes
-from extauthz.wire.servicer import describe
+from extauthz.wire.failure import describe
 
 RESTART_ONLY: Final = (
     "listen",
@@ -24,6 +24,8 @@ RESTART_ONLY: Final = (
     "tracing",
 )
 """The keys that a running process cannot change: sockets, threads and stores that exist already."""
+KEPT_BY_SUPERVISOR: Final = ("operations", "watch")
+"""Those of them that even a restart of all workers leaves as they were: they are the supervisor's own."""
 _SHOWN_PROBLEMS: Final = 20
 _log: Final = logging.getLogger("extauthz")
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from prometheus_client.registry import Collector
 
 from extauthz.config import ServiceConfig
-from extauthz.config.schema import Redis
 from extauthz.config.secrets import resolve
+from extauthz.config.sections.replay.redis import Redis, store_url
 from extauthz.decide.replay import ReplayStore
+from extauthz.domain.address import Address
 from extauthz.domain.decision import OneTimeKind
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.replay.metrics import MemoryStoreMetrics, RedisStoreMetrics
@@ -49,18 +50,17 @@ def _address(section: Redis, base: Path) -> RedisAddress:
     sentinel = section.sentinel
     password = None if sentinel is None else sentinel.password
     return RedisAddress(
-        url=resolve(section.url, base),
-        sentinels=() if sentinel is None else tuple(map(_node, sentinel.nodes)),
+        url=store_url(section, base),
+        sentinels=() if sentinel is None else _nodes(sentinel.nodes),
         sentinel_username="" if sentinel is None else sentinel.username,
         sentinel_password="" if password is None else resolve(password, base),
         cluster=section.cluster,
-        cluster_nodes=tuple(map(_node, section.cluster_nodes)),
+        cluster_nodes=_nodes(section.cluster_nodes),
     )
 
 
-def _node(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+def _nodes(written: list[str]) -> tuple[tuple[str, int], ...]:
+    return tuple((node.host, node.port) for node in map(Address.parse, written))
 
 
 async def _nothing() -> None:

@@ -13,6 +13,7 @@ from extauthz.config import ServiceConfig
 from extauthz.config.place import ALONE, Place
 from extauthz.config.schema import ConfigFile
 from extauthz.config.secrets import FromFile
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
@@ -27,7 +28,7 @@ from extauthz.transport.grpcio import GrpcioTransport
 from extauthz.transport.listening import listening
 from extauthz.transport.tls import CertificateMetrics, Certificates
 from extauthz.wire.checked import Checked
-from extauthz.wire.servicer import Checks, Servicer, wall_clock_ms
+from extauthz.wire.servicer import Checks, Servicer
 
 GRACE_S: Final = 5.0
 """How long the stop waits for checks in flight, in seconds."""
@@ -66,7 +67,7 @@ class Service:
         self._health = Health()
         self._store = open_store(config)
         self._connecting: asyncio.Task[None] | None = None
-        self._decision_log = _open_decision_log(config)
+        self._decision_log = open_decision_log(config)
         snapshot = config.snapshot
         self._metrics = metrics = CheckMetrics(snapshot.gateway.apis)
         if file.replay.refuse_signed_before_start:
@@ -165,19 +166,21 @@ def _open_tracing(config: ServiceConfig, servicer: Servicer) -> Traced | None:
     return Tracing(config.file.tracing, servicer, config.path.parent)
 
 
-def _open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
+def open_decision_log(config: ServiceConfig) -> DecisionLog | NullDecisionLog:
+    """The decision log that a configuration asks for. Raises OSError when its file cannot be written."""
     section = config.file.decision_log
     if section.destination == "none":
         return NullDecisionLog()
     output: LogOutput = LogStream(sys.stdout.fileno())
     if isinstance(section.destination, FromFile):
         rotate = section.rotate
+        path = config.path.parent / section.destination.file
         max_bytes, keep = (None, 1) if rotate is None else (rotate.max_mebibytes << 20, rotate.keep)
         try:
-            output = open_file(section.destination.file, max_bytes, keep)
+            output = open_file(path, max_bytes, keep)
         except OSError as error:
             raise OSError(
-                f"cannot write to {section.destination.file} (`decision_log.destination` in the configuration): "
+                f"cannot write to {path} (`decision_log.destination` in the configuration): "
                 f"{error.strerror}; name a file in a folder that exists and that the service's user may write to"
             ) from None
     shares = dict.fromkeys(ALLOW_LABELS, section.sample_allowed) | dict.fromkeys(CATALOGUE, section.sample_denied)

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from grpc_health.v1 import health_pb2
 
+from extauthz.domain.address import Address
 from extauthz.wire.servicer import SERVICE
 
 HEALTH_PATH: Final = "/grpc.health.v1.Health/Check"
@@ -52,6 +53,4 @@ class Transport(Protocol):
 
 def bound_address(address: str, port: int) -> str:
     """``address`` with the real port."""
-    if address.startswith("unix:"):
-        return address
-    return f"{address.rpartition(':')[0]}:{port}"
+    return str(Address.parse(address).with_port(port))

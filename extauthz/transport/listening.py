@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from extauthz.domain.address import Address
+
 _LONGEST_PATH: Final = 107
 """Bytes of a Unix socket's path, on Linux."""
 _SOCKET_UMASK: Final = 0o117
@@ -30,10 +32,11 @@ def socket_mode(address: str) -> Iterator[None]:
     The umask belongs to the whole process. What other threads create meanwhile (the decision log's file, 0640) needs
     none of the bits that are missing; directories nobody makes. Sockets are opened by one thread, one after the other.
     """
-    if not address.startswith("unix:"):
+    path = Address.parse(address).path
+    if not path:
         yield
         return
-    _warn_of_open_folder(Path(address.removeprefix("unix:")).parent)
+    _warn_of_open_folder(Path(path).parent)
     before = os.umask(_SOCKET_UMASK)
     try:
         yield
@@ -64,17 +67,16 @@ def listening(address: str, key: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cause = _cause(address) or error.strerror or str(error)
+        cause = _cause(Address.parse(address)) or error.strerror or str(error)
         raise OSError(f"cannot listen on {address} (`{key}` in the configuration): {cause}") from None
 
 
-def _cause(address: str) -> str:
-    if address.startswith("unix:"):
-        return _cause_of_socket_file(Path(address.removeprefix("unix:")))
-    host, _, port = address.rpartition(":")
+def _cause(address: Address) -> str:
+    if address.path:
+        return _cause_of_socket_file(Path(address.path))
     try:
         (family, kind, protocol, _, place), *_ = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except OSError:
         return "this name has no address; write an address of this machine"

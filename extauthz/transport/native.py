@@ -22,7 +22,8 @@ from extauthz.domain.request import Network
 from extauthz.transport.contract import HEALTH_PATH, Health, bound_address
 from extauthz.transport.listening import socket_mode
 from extauthz.transport.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
-from extauthz.wire.servicer import CHECK_PATH, Checks, Metadata, describe
+from extauthz.wire.failure import describe
+from extauthz.wire.servicer import CHECK_PATH, Checks, Metadata
 
 QUIET_S: Final = 0.25
 """The stop closes connections once nothing was asked for so long: closing is at once, also for answers on their way."""

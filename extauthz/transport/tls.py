@@ -13,9 +13,8 @@ from cryptography.x509 import GeneralName
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from extauthz.config.client_names import client_name, names_in
-from extauthz.config.listeners import CertificateFault, CertificateFiles
-from extauthz.config.schema import Tls
+from extauthz.config.sections.listen.certificates import CertificateFault, CertificateFiles, Tls
+from extauthz.config.sections.listen.client_names import client_name, names_in
 from extauthz.families import Gauge, OverWorkers
 
 _PEER_CERTIFICATE: Final = "x509_pem_cert"

@@ -15,16 +15,20 @@ from google.protobuf.struct_pb2 import Struct, Value
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Deny, Subject, Upstream
-from extauthz.domain.gateway import Gateway
+from extauthz.domain.header_names import X_CA_ERROR_CODE, X_CA_ERROR_MESSAGE, X_CA_REQUEST_ID, as_written
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Reveal
+from extauthz.domain.snapshot.gateway import Gateway
 from extauthz.wire.generated import ext_authz_pb2 as pb
 
 MAX_MESSAGE_BYTES: Final = 4096
 """Longest X-Ca-Error-Message: many clients cap all response headers together at 8 or 16 KiB."""
 _MAX_GRPC_MESSAGE_BYTES: Final = 1024
+_REQUEST_ID: Final = as_written(X_CA_REQUEST_ID)
+_ERROR_CODE: Final = as_written(X_CA_ERROR_CODE)
+_ERROR_MESSAGE: Final = as_written(X_CA_ERROR_MESSAGE)
 _CUT: Final = "...(cut)"
 _OVERWRITE_IF_EXISTS_OR_ADD: Final = 2
 _ILLEGAL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -121,17 +125,17 @@ def check_response(outcome: Upstream | Denial, request_id: str, metadata: Struct
             ok_response=pb.OkHttpResponse(
                 headers=[_header(name, _unchanged(value)) for name, value in outcome.set_headers],
                 headers_to_remove=outcome.remove_headers,
-                response_headers_to_add=[_header("X-Ca-Request-Id", request_id)],
+                response_headers_to_add=[_header(_REQUEST_ID, request_id)],
             ),
             dynamic_metadata=metadata,
         )
     cause, answer, grpc_caller = outcome
     headers = [
-        _header("X-Ca-Request-Id", request_id),
+        _header(_REQUEST_ID, request_id),
         _header("Content-Type", "application/json; charset=utf-8"),
     ]
     if answer.code:
-        headers.append(_header("X-Ca-Error-Code", header_text(answer.code)))
+        headers.append(_header(_ERROR_CODE, header_text(answer.code)))
     if grpc_caller:
         headers.append(_header("grpc-status", str(cause.grpc_status.value)))
     return pb.CheckResponse(
@@ -223,5 +227,5 @@ def _told_template(*names: str) -> bytes:
     return pb.CheckResponse(denied_response=denied).SerializeToString()
 
 
-_TOLD: Final = _told_template("X-Ca-Error-Message")
-_TOLD_TO_GRPC: Final = _told_template("X-Ca-Error-Message", "grpc-message")
+_TOLD: Final = _told_template(_ERROR_MESSAGE)
+_TOLD_TO_GRPC: Final = _told_template(_ERROR_MESSAGE, "grpc-message")

@@ -4,7 +4,6 @@ It never raises and never answers with a gRPC error: Envoy under ``failure_mode_
 """
 
 import logging
-import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,13 +14,16 @@ from google.protobuf.message import DecodeError
 from extauthz.decide.pipeline import decide
 from extauthz.decide.replay import Outcome, ReplayStore, settle
 from extauthz.domain import reason
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse, Subject
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
 from extauthz.wire.checked import Checked, checked
+from extauthz.wire.failure import describe
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.request import is_grpc, read_request
+from extauthz.wire.request_id import new_request_id
 from extauthz.wire.response import Responder, tell_revision
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
@@ -30,16 +32,7 @@ CHECK_PATH: Final = f"/{SERVICE}/Check"
 MAX_HEADERS: Final = 1000
 """Of one request; Envoy's default is 100. Each costs a third of a microsecond to read."""
 _STAND_IN: Final = str(uuid.uuid4()).upper()
-_IDS_DRAWN: Final = 256
-"""Request ids drawn from the system at a time: one call for each would cost more than the id itself."""
-_VARIANT: Final = {digit: "89AB"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-"""The digit in which a UUID says how it is to be read (RFC 9562, section 4.1), by the digit that was drawn."""
 _log: Final = logging.getLogger("extauthz")
-
-
-def wall_clock_ms() -> int:
-    """The time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Current(NamedTuple):
@@ -253,34 +246,3 @@ class _Check:
         if self.request is not None:
             return self.request.network
         return Network.INTERNET if self.binding is None else self.binding
-
-
-_drawn: Final[list[str]] = []
-
-
-def new_request_id() -> str:
-    """A random UUID (version 4) in upper case, as the vendor's gateway gives. Nobody can foresee the next from his own.
-
-    Any thread may call it: taking one from the list is one step, and two threads that find it empty both fill it.
-    """
-    try:
-        digits = _drawn.pop()
-    except IndexError:
-        digits = _draw()
-    text = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
-    return text.upper()
-
-
-def _draw() -> str:
-    digits = os.urandom(16 * _IDS_DRAWN).hex()
-    _drawn.extend([digits[start : start + 32] for start in range(32, len(digits), 32)])
-    return digits[:32]
-
-
-def describe(error: BaseException) -> str:
-    """Type and place of an exception, without its message."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}{place}"

@@ -10,8 +10,8 @@ from pathlib import Path
 import uvloop
 
 from extauthz.config import load
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.serve.process import Process
-from extauthz.wire.servicer import wall_clock_ms
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from demo.stack import Stack, free_ports
 from extauthz.domain.decision import Deny, Subject
-from extauthz.domain.directory import EMPTY
-from extauthz.domain.gateway import build_gateway
 from extauthz.domain.reason import CATALOGUE
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Generation, Reveal, Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import EMPTY
+from extauthz.domain.snapshot.gateway import build_gateway
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.response import Responder, tell_revision

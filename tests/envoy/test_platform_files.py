@@ -20,7 +20,8 @@ from demo.keys import make_keys
 from demo.stack import ROOT, Stack, envoy_binary, free_ports
 from extauthz.client.httpx_auth import SignedAuth
 from extauthz.client.signer import Credentials
-from extauthz.config.schema import ConfigFile, Tls
+from extauthz.config.schema import ConfigFile
+from extauthz.config.sections.listen.certificates import Tls
 from extauthz.domain.decision import OneTimeKind, OneTimeUse
 from extauthz.domain.reason import NONCE_USED
 from extauthz.envoy.doctor import Documents, ServiceFacts, examine, facts_from

@@ -9,11 +9,11 @@ from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy, DigestRules, Strictness
 from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, App, Grant, KeyPair, hash_app_code, sign_with
 from extauthz.domain.decision import Allow, Deny
-from extauthz.domain.directory import EMPTY, build_directory
-from extauthz.domain.gateway import build_gateway
 from extauthz.domain.request import Delivery, Network, Request, Stage
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import EMPTY, build_directory
+from extauthz.domain.snapshot.gateway import build_gateway
 from extauthz.wire.checked import Checked, checked
 
 NOW_MS = 1_700_000_000_000

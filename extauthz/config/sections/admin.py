@@ -1,12 +1,16 @@
 """The section `admin`: where the admin API listens, and whose tokens it takes beside its own."""
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
 from extauthz.config.names import Node, Section
-from extauthz.domain.key_source import RemoteKeys
+from extauthz.config.problems import Report
+from extauthz.config.sections.listen.certificates import CertificateFault, CertificateFiles, CertificatePaths
+from extauthz.domain.address import Address
+from extauthz.domain.tokens.key_source import RemoteKeys
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^@\s]+$", max_length=2048)]
@@ -15,12 +19,10 @@ Role = Literal["admin", "provider", "consumer", "reader"]
 DEFAULT_ADDRESS: Final = "127.0.0.1:9902"
 
 
-class AdminTls(Section):
-    """Certificates of the admin API: PEM files, relative to this file, read anew when they change."""
-
-    cert: Path = Field(description="our certificate, then the intermediate ones")
-    key: Path = Field(description="its private key, without a password")
-    client_ca: Path | None = Field(None, description="who signs callers' certificates; with it, a caller must have one")
+_PLAIN_TEXT: Final = (
+    "plain text outside this machine: whoever is on the way can read AppSecrets and take admin tokens. Add `tls:`, "
+    "listen on loopback, or say `insecure: true` where a mesh or a proxy protects the way"
+)
 
 
 class Oidc(Section):
@@ -59,6 +61,47 @@ class Admin(Section):
     """The admin API of the registry, which `extauthz admin` serves in a process of its own."""
 
     address: Node = Field(DEFAULT_ADDRESS, description="host:port")
-    tls: AdminTls | None = Field(None, description="required where others can reach the address")
+    tls: CertificatePaths | None = Field(None, description="required where others can reach the address")
     insecure: bool = Field(False, description="plain text is meant, although the address can be reached from outside")
     oidc: Oidc | None = Field(None, description="people of an identity provider may use the API with its tokens")
+
+
+def check_admin(
+    admin: Admin, stated: bool, has_registry: bool, others: list[tuple[str, str]], base: Path, report: Report
+) -> None:
+    """Report what is wrong with the section, where the file has it.
+
+    ``others`` are the addresses that are taken, and by whom; ``base`` is the folder of the configuration file.
+    """
+    if not stated:
+        return
+    if not has_registry:
+        report(("admin",), "administers a registry, and the file has none; add `registry:`")
+    here = Address.parse(admin.address)
+    for address, who in others:
+        if here.collides_with(Address.parse(address)):
+            report(("admin", "address"), f"{who} takes {address} already; write another address or port")
+            break
+    if admin.oidc is not None:
+        _check_oidc(admin.oidc, base, report)
+    if admin.tls is None:
+        if not admin.insecure and not here.is_local:
+            report(("admin", "address"), _PLAIN_TEXT)
+        return
+    if admin.insecure:
+        report(("admin", "insecure"), "says plain text and `tls` says TLS; keep one of them")
+    try:
+        CertificateFiles(admin.tls, base)
+    except CertificateFault as fault:
+        report(("admin", "tls"), str(fault))
+
+
+def _check_oidc(oidc: Oidc, base: Path, report: Report) -> None:
+    if oidc.issuer.startswith("http:") and not oidc.allow_http:
+        report(("admin", "oidc", "issuer"), "is not https; use https, or state `allow_http: true`")
+    if oidc.ca_file is None:
+        return
+    try:
+        ssl.create_default_context(cafile=base / oidc.ca_file)
+    except (OSError, ValueError):  # an ssl.SSLError is an OSError
+        report(("admin", "oidc", "ca_file"), f"file {oidc.ca_file} cannot be read as PEM certificates")

@@ -1,9 +1,33 @@
 """How denials look: answers that an operator may choose, where the vendor's documents leave them open."""
 
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from extauthz.config.names import Section, written
 from extauthz.config.problems import Report
-from extauthz.config.schema import Errors
 from extauthz.domain.reason import CATALOGUE, Answer
-from extauthz.domain.settings import ErrorSettings
+from extauthz.domain.settings import ErrorSettings, Generation, Reveal
+
+_DEFAULTS: Final = ErrorSettings()
+
+
+class OverrideAnswer(Section):
+    """Another code, status or message for a reason whose answer the vendor's documents leave open."""
+
+    code: Annotated[str, *written(r"[A-Z0-9]{0,16}", "at most 16 capital letters and digits")] | None = None
+    status: Annotated[int, Field(ge=400, le=599)] | None = None
+    message: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class Errors(Section):
+    """How denials look."""
+
+    generation: Generation = Field(
+        _DEFAULTS.generation, description="vpc: six-character codes; legacy: classic instances"
+    )
+    reveal: Reveal = Field(_DEFAULTS.reveal, description="minimal: unknown key and wrong signature look the same")
+    overrides: dict[str, OverrideAnswer] = Field(default_factory=dict, description="by reason, provisional ones only")
 
 
 def check_errors(errors: Errors, report: Report) -> None:

@@ -1,17 +1,25 @@
 """What the doctor may know about the service that Envoy asks, from its configuration file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from extauthz.config.place import Place
-from extauthz.config.plugin_schema import JwtEntry
-from extauthz.config.schema import AnyOf, Auth, ConfigFile, Limits
+from extauthz.config.schema import ConfigFile
+from extauthz.config.sections.auth import AnyOf, Auth
+from extauthz.config.sections.limits import Limits
+from extauthz.config.sections.plugins.claims import told_claims
+from extauthz.config.sections.plugins.jwt import JwtEntry
+from extauthz.domain.address import Address
 from extauthz.domain.api import AuthMethod
 from extauthz.domain.request import Network
-from extauthz.domain.settings import IdentityFact
+from extauthz.domain.settings import IDENTITY_HEADERS, IdentityFact
 
 _IDENTITY: Final = frozenset(IdentityFact) - {IdentityFact.REQUEST_ID}
+
+
+def _of_identity(headers: Mapping[str, IdentityFact]) -> frozenset[str]:
+    return frozenset(name.lower() for name, fact in headers.items() if fact in _IDENTITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,7 @@ class ServiceFacts:
 
     has_digest: bool = True
     """Whether any API accepts signed requests: those need the body. Unknown counts as yes."""
-    identity_headers: frozenset[str] = frozenset({"x-ca-app-id", "x-ca-network"})
+    identity_headers: frozenset[str] = _of_identity(IDENTITY_HEADERS)
     """Lower-case names of the headers by which upstreams know the caller."""
     bound_ports: frozenset[int | str] = frozenset()
     """Ports, or paths of Unix sockets, at which every worker is bound to a network by the configuration."""
@@ -36,19 +44,21 @@ class ServiceFacts:
 
 def facts_from(file: ConfigFile, workers: int) -> ServiceFacts:
     """What a configuration file tells. ``workers`` is the number of processes that answer checks."""
-    identity = {name.lower() for name, fact in file.identity_headers.items() if fact in _IDENTITY}
     claims = {
-        told.header.lower() for plugin in file.plugins if isinstance(plugin, JwtEntry) for told in plugin.told_claims()
+        told.header.lower()
+        for plugin in file.plugins
+        if isinstance(plugin, JwtEntry)
+        for told in told_claims(plugin.claim_headers)
     }
     stated = [group.auth for group in file.groups] + [api.auth for api in file.apis]
     policies = [auth for by_network in stated for auth in (by_network or {}).values()]
     listeners = tuple(
-        tuple(_port(Place(index, workers).address(listen.address)) for index in range(workers))
+        tuple(_socket(Address.parse(Place(index, workers).address(listen.address))) for index in range(workers))
         for listen in file.listen
     )
     return ServiceFacts(
         has_digest=any(AuthMethod.DIGEST in _methods(auth) for auth in policies),
-        identity_headers=frozenset(identity | claims),
+        identity_headers=_of_identity(file.identity_headers) | claims,
         bound_ports=frozenset(
             port
             for listen, ports in zip(file.listen, listeners, strict=True)
@@ -75,7 +85,5 @@ def _methods(auth: Auth) -> Iterator[AuthMethod]:
         yield from _methods(part)
 
 
-def _port(address: str) -> int | str:
-    if address.startswith("unix:"):
-        return address.removeprefix("unix:")
-    return int(address.rpartition(":")[2])
+def _socket(address: Address) -> int | str:
+    return address.path or address.port

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from extauthz.config import load
-from extauthz.domain.key_source import KeySource, RemoteKeys
+from extauthz.domain.tokens.key_source import KeySource, RemoteKeys
 from extauthz.keys.fetcher import KeyFeed, KeyFetcher
 from extauthz.keys.http import FetchResult
 from extauthz.replay.memory import MemoryReplayStore

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from extauthz.domain.key_source import RemoteKeys
+from extauthz.domain.tokens.key_source import RemoteKeys
 from extauthz.keys.http import Fetched, FetchFailed, FetchResult, KeyClient
 from extauthz.keys.network import may_connect
 from tests.process.keys.key_server import KeyServer

@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from extauthz.config.schema import Tracing as Section
+from extauthz.config.sections.tracing import Tracing as Section
 from extauthz.domain import reason
 from extauthz.observe.tracing import Tracing, is_sampled
 from extauthz.transport.choice import choose_transport

@@ -17,8 +17,8 @@ import yaml
 
 from extauthz.config import load
 from extauthz.config.place import Place
-from extauthz.serve.merged_metrics import MergedMetrics
-from extauthz.serve.worker_process import WorkerProcess, WorkerRefused, WorkerSilent
+from extauthz.serve.workers.merged_metrics import MergedMetrics
+from extauthz.serve.workers.process import WorkerProcess, WorkerRefused, WorkerSilent
 from extauthz.wire.servicer import CHECK_PATH
 from tests.process.keys.key_server import KeyServer
 from tests.process.running import CODE, base_config, check_request, eventually, free_ports, status_of

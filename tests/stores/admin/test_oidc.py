@@ -13,8 +13,8 @@ from jwt.algorithms import ECAlgorithm
 from extauthz.admin.oidc import ProviderTokens
 from extauthz.admin.problem import Refusal
 from extauthz.config.sections.admin import Oidc
-from extauthz.domain.jwk import KeySet, read_key
-from extauthz.domain.key_source import KeySource
+from extauthz.domain.tokens.jwk import KeySet, read_key
+from extauthz.domain.tokens.key_source import KeySource
 from extauthz.registry.rules import Role
 from tests.process.keys.key_server import KeyServer
 from tests.process.running import eventually

@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from extauthz.admin.tls import AdminCertificates
-from extauthz.config.sections.admin import AdminTls
+from extauthz.config.sections.listen.certificates import CertificatePaths
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> bytes:
@@ -42,7 +42,7 @@ def write(authority, folder):
 
 def test_a_new_certificate_is_shown_without_a_restart_and_a_broken_one_leaves_the_old(authority, client, tmp_path):
     write(authority, tmp_path)
-    certificates = AdminCertificates(AdminTls(cert="both.pem", key="both.pem"), tmp_path)
+    certificates = AdminCertificates(CertificatePaths(cert="both.pem", key="both.pem"), tmp_path)
     first = handshake(certificates.context, client)
     certificates.renew()
     assert handshake(certificates.context, client) == first
@@ -58,7 +58,7 @@ def test_with_an_authority_for_callers_a_caller_without_a_certificate_is_not_let
     write(authority, tmp_path)
     callers = trustme.CA()
     callers.cert_pem.write_to_path(tmp_path / "callers.pem")
-    tls = AdminTls(cert="both.pem", key="both.pem", client_ca="callers.pem")
+    tls = CertificatePaths(cert="both.pem", key="both.pem", client_ca="callers.pem")
     server = AdminCertificates(tls, tmp_path).context
     with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
         handshake(server, client)

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from extauthz.domain.app import App, Grant, KeyPair, hash_app_code
-from extauthz.domain.directory import JoinedDirectory, build_directory
 from extauthz.domain.request import Stage
+from extauthz.domain.snapshot.directory import JoinedDirectory, build_directory
 from extauthz.registry import apis, apps, credentials, grants
 from extauthz.registry.errors import RegistryError
 from extauthz.registry.feed import Feed

@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from extauthz.domain.api import Api, ApiGroup, AuthMethod, AuthPolicy
-from extauthz.domain.directory import EMPTY
-from extauthz.domain.gateway import build_gateway
-from extauthz.domain.jwk import PUBLIC_KEY_ALGORITHMS, KeySet, read_key
-from extauthz.domain.jwt import JwtPlugin
-from extauthz.domain.key_source import KeySource
 from extauthz.domain.request import Delivery, Network, Request, Stage
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import EMPTY
+from extauthz.domain.snapshot.gateway import build_gateway
+from extauthz.domain.tokens.jwk import PUBLIC_KEY_ALGORITHMS, KeySet, read_key
+from extauthz.domain.tokens.jwt import JwtPlugin
+from extauthz.domain.tokens.key_source import KeySource
 
 NOW_S = 1_800_000_000
 

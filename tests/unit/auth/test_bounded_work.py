@@ -11,8 +11,8 @@ from extauthz.auth.parameters import MAX_MENDED, MAX_PLAIN_EQUALS, parse_pairs
 from extauthz.auth.string_to_sign import MAX_HEAD_BYTES, StringToSign, signed_names
 from extauthz.domain import reason
 from extauthz.domain.decision import Refusal
-from extauthz.domain.jwk import KeySet, read_key
-from extauthz.domain.key_source import KeySource
+from extauthz.domain.tokens.jwk import KeySet, read_key
+from extauthz.domain.tokens.key_source import KeySource
 from tests.unit.auth import one_api
 from tests.unit.building import FORM, NOW_MS, SECRET, api, request, signed, snapshot
 

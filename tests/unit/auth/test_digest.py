@@ -63,6 +63,7 @@ def why(sent, rules=BOTH_ALGORITHMS, now_ms=NOW_MS):
     return outcome.reason if isinstance(outcome, Refusal) else None
 
 
+@pytest.mark.long
 @given(requests())
 def test_what_our_client_signs_our_verifier_accepts(sent):
     proof = verify(sent)

@@ -12,10 +12,10 @@ from extauthz.decide.pipeline import decide
 from extauthz.decide.replay import Outcome
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain.decision import Allow
-from extauthz.domain.jwk import PUBLIC_KEY_ALGORITHMS
-from extauthz.domain.jwt import ClaimHeader, TokenPlace
 from extauthz.domain.request import Network
 from extauthz.domain.settings import Settings
+from extauthz.domain.tokens.jwk import PUBLIC_KEY_ALGORITHMS
+from extauthz.domain.tokens.jwt import ClaimHeader, TokenPlace
 from extauthz.replay.memory import MemoryReplayStore
 from tests.unit.auth.token_making import bearer, claims, encoded, plugin, private_key, public_jwk, signed_raw, token
 from tests.unit.building import JWT, NOW_MS, NOW_S, api, request, snapshot

@@ -12,9 +12,9 @@ from extauthz.auth.jwt import authenticate
 from extauthz.auth.jwt_claims import claims_refusal, valid_between
 from extauthz.domain import reason
 from extauthz.domain.decision import Proof, Refusal
-from extauthz.domain.jwk import KeySet, VerificationKey
-from extauthz.domain.jwt import MAX_CLOCK_SKEW_S, JwtPlugin
-from extauthz.domain.key_source import KeySource
+from extauthz.domain.tokens.jwk import KeySet, VerificationKey
+from extauthz.domain.tokens.jwt import MAX_CLOCK_SKEW_S, JwtPlugin
+from extauthz.domain.tokens.key_source import KeySource
 from tests.unit.auth.one_api import EC_KEY, NOW_S, RSA_KEY, api, key_set, plugin, request, serving, token
 
 

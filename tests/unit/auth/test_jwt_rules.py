@@ -7,10 +7,10 @@ import pytest
 from extauthz.auth.jwt import authenticate, is_presented
 from extauthz.domain import reason
 from extauthz.domain.decision import Proof, Refusal
-from extauthz.domain.jwk import KeySet
-from extauthz.domain.jwt import ClaimHeader, JwtPlugin, TokenPlace
-from extauthz.domain.key_source import KeySource
 from extauthz.domain.request import Request
+from extauthz.domain.tokens.jwk import KeySet
+from extauthz.domain.tokens.jwt import ClaimHeader, JwtPlugin, TokenPlace
+from extauthz.domain.tokens.key_source import KeySource
 from tests.unit.auth.one_api import EC_KEY, NOW_S, api, key_set, plugin, request, serving, token
 
 COOKIE = {"place": TokenPlace.COOKIE, "parameter": "session"}

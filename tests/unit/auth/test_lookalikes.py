@@ -8,7 +8,7 @@ from extauthz.auth.jwt import is_presented
 from extauthz.auth.lookalike import plain_name
 from extauthz.decide.pipeline import decide
 from extauthz.domain.decision import Allow
-from extauthz.domain.jwt import TokenPlace
+from extauthz.domain.tokens.jwt import TokenPlace
 from tests.unit.auth.token_making import plugin, token
 from tests.unit.building import APP_CODE, DIGEST, JWT, NONE, NOW_MS, api, request, signed, snapshot
 

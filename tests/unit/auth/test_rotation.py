@@ -6,10 +6,10 @@ from extauthz.auth import digest
 from extauthz.domain import reason
 from extauthz.domain.app import KeyPair
 from extauthz.domain.decision import Proof, Refusal
-from extauthz.domain.directory import build_directory
-from extauthz.domain.gateway import build_gateway
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import build_directory
+from extauthz.domain.snapshot.gateway import build_gateway
 from tests.unit.building import APP, KEY, NOW_MS, api, signed
 
 API = api()

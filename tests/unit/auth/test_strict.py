@@ -15,8 +15,8 @@ from extauthz.client import SigningOptions
 from extauthz.domain import reason
 from extauthz.domain.api import DigestRules, Strictness
 from extauthz.domain.decision import Proof, Refusal
-from extauthz.domain.path import path_fault
 from extauthz.domain.request import Delivery
+from extauthz.domain.routing.path import path_fault
 from tests.unit.building import FORM, KEY, NOW_MS, STRICT, api, request, resigned, signed, snapshot
 
 API = api(digest=STRICT)
@@ -81,6 +81,7 @@ def meaning(sent):
     )
 
 
+@pytest.mark.long
 @given(st.lists(signed_requests(), min_size=8, max_size=20))
 def test_no_two_different_requests_that_strict_mode_accepts_share_a_string_to_sign(sents):
     by_string = {}
@@ -89,6 +90,7 @@ def test_no_two_different_requests_that_strict_mode_accepts_share_a_string_to_si
             assert by_string.setdefault(string_of(sent), meaning(sent)) == meaning(sent)
 
 
+@pytest.mark.long
 def test_the_same_over_every_pair_of_small_requests():
     """All combinations, not a sample: method, path, query, body, type, bound or not, delivered or not."""
     by_string = {}

@@ -8,9 +8,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from extauthz.domain.jwk import KeySet, read_key
-from extauthz.domain.jwt import JwtPlugin
-from extauthz.domain.key_source import KeySource
+from extauthz.domain.tokens.jwk import KeySet, read_key
+from extauthz.domain.tokens.jwt import JwtPlugin
+from extauthz.domain.tokens.key_source import KeySource
 from tests.unit.building import NOW_S
 
 HMAC_SECRET = b"a secret of exactly sixty-four bytes, long enough for HS512 too!"

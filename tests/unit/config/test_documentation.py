@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from extauthz.cli.main import app
 from extauthz.config import load
-from extauthz.config.plugin_schema import JwtEntry, RemoteKeysEntry
+from extauthz.config.sections.plugins.jwt import JwtEntry
+from extauthz.config.sections.plugins.keys import RemoteKeysEntry
+from extauthz.serve.reload import KEPT_BY_SUPERVISOR, RESTART_ONLY
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "jwt-and-networks.md").read_text()
@@ -32,3 +34,13 @@ def test_the_table_of_reasons_is_the_catalogue():
     shown = CliRunner().invoke(app, ["reasons", "--markdown"])
     assert shown.exit_code == 0
     assert shown.stdout.strip() in (DOCS / "errors.md").read_text()
+
+
+def test_the_page_on_operations_names_exactly_the_keys_that_wait_for_a_restart():
+    page = " ".join((DOCS / "operations.md").read_text().split())
+    listed = re.search(r"((?:`\w+`(?:, | and )?)+) belong to what was built at the start\.", page)
+    assert listed is not None
+    assert tuple(re.findall(r"`(\w+)`", listed[1])) == RESTART_ONLY
+    kept = re.search(r"This applies every setting but ([^.]*)\.", page)
+    assert kept is not None
+    assert tuple(re.findall(r"`(\w+)`", kept[1])) == KEPT_BY_SUPERVISOR

@@ -109,6 +109,24 @@ def test_a_mistake_is_named_with_its_cure(write, change, says):
     assert says in text
 
 
+def test_a_credential_that_is_taken_names_the_line_of_the_first_although_its_secret_cannot_be_read(write):
+    second = """\
+  - id: other-app
+    keys: [{app_key: shop-key-0001, app_secret: {file: no-such-file}}]
+    app_codes: [shop-code-0001]
+grants:"""
+    lines = GOOD.splitlines()
+    key, code = (1 + next(n for n, line in enumerate(lines) if word in line) for word in ("shop-key", "shop-code"))
+    places, text = mistakes(write(GOOD.replace("grants:", second, 1)))
+    assert [path for _, path in places] == [
+        "apps[1].keys[0].app_secret",
+        "apps[1].keys[0].app_key",
+        "apps[1].app_codes[0]",
+    ]
+    assert f"AppKey `shop-key-0001` already belongs to app `shop-app` (line {key}); keep one of them" in text
+    assert f"this AppCode already belongs to app `shop-app` (line {code}); keep one of them" in text
+
+
 def test_a_key_that_stands_twice_is_a_mistake(write):
     places, text = mistakes(write(GOOD + "grants: []\n"))
     assert places == [(11, "grants")]
@@ -214,6 +232,7 @@ def damaged(draw):
     return data
 
 
+@pytest.mark.long
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(damaged())
 def test_whatever_is_written_is_a_configuration_or_a_list_of_mistakes(write, data):

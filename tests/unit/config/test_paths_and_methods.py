@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from extauthz.config import ConfigError
-from extauthz.config.sections.paths import example_of
-from extauthz.domain.path import path_fault
+from extauthz.config.sections.apis.paths import example_of
+from extauthz.domain.routing.path import path_fault
 from extauthz.wire.request import canonical_host
 from tests.unit.config.writing import config, found, snapshot
 
@@ -147,6 +147,7 @@ DOMAINS = st.one_of(
 SOME_METHODS = st.lists(st.sampled_from(["GET", "POST", "M-SEARCH", "QUERY", "get"]), min_size=1, max_size=2)
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(PATHS, SOME_METHODS), min_size=1, max_size=4), st.lists(DOMAINS, min_size=1, max_size=2))
 @example([("/{id}/users", ["GET"]), ("/v1/*", ["GET", "POST"]), ("/v1/{id}", ["GET"])], ["*.bücher.example", "*"])

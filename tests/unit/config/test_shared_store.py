@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
+from redis.asyncio.connection import parse_url
 
 from extauthz.config import ConfigError, load, named_files
+from extauthz.config.sections.replay.redis import store_url
 
 SENTINEL = {"nodes": ["10.0.0.1:26379", "[::1]:26379"]}
 
@@ -114,3 +117,16 @@ def test_beside_a_shared_store_no_window_outlives_the_nonces_of_other_replicas(t
 )
 def test_a_window_that_every_replica_remembers_is_sound(tmp_path, changes):
     load(write_all(tmp_path, changes))
+
+
+def test_the_tls_files_in_its_url_count_from_the_folder_of_the_configuration(tmp_path: Path, monkeypatch):
+    folder, elsewhere = tmp_path / "100% ours", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    trustme.CA().cert_pem.write_to_path(str(folder / "redis ca.pem"))
+    config = load(write(folder, url="rediss://:password-1@host/2?ssl_ca_certs=redis%20ca.pem&client_name=a"))
+    assert config.file.replay.redis is not None
+    settings = parse_url(store_url(config.file.replay.redis, folder))
+    assert settings["ssl_ca_certs"] == str(folder / "redis ca.pem")
+    assert (settings["client_name"], settings["db"], settings["password"]) == ("a", 2, "password-1")

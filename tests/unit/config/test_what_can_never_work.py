@@ -6,7 +6,7 @@ import yaml
 from extauthz.auth.string_to_sign import signed_names
 from extauthz.config.names import Section
 from extauthz.config.schema import ConfigFile
-from extauthz.config.sections.apis import NEVER_LISTED
+from extauthz.config.sections.digest import NEVER_LISTED
 from extauthz.config.validate import _models_in
 from tests.unit.config.writing import GOOD, config, found, mistakes, snapshot
 

@@ -5,8 +5,8 @@ import pytest
 from extauthz.decide.pipeline import decide
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain.decision import Allow, Extra
-from extauthz.domain.jwt import ClaimHeader
 from extauthz.domain.request import Network
+from extauthz.domain.tokens.jwt import ClaimHeader
 from tests.unit.auth.token_making import bearer, plugin
 from tests.unit.building import JWT, NOW_MS, api, request, signed, snapshot
 

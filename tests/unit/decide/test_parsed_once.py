@@ -8,8 +8,8 @@ from extauthz.decide.pipeline import decide
 from extauthz.domain import reason
 from extauthz.domain.api import AppCodeMode
 from extauthz.domain.decision import Allow
-from extauthz.domain.jwt import TokenPlace
 from extauthz.domain.request import Parsed
+from extauthz.domain.tokens.jwt import TokenPlace
 from tests.unit.auth import one_api
 from tests.unit.building import APP_CODE, CODE, DIGEST, JWT, NONE, NOW_MS, api, request, signed, snapshot
 

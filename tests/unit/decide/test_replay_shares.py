@@ -10,11 +10,11 @@ from extauthz.decide.replay import Outcome, settle
 from extauthz.domain import reason
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.decision import Deny, OneTimeKind, OneTimeUse
-from extauthz.domain.directory import build_directory
-from extauthz.domain.gateway import build_gateway
 from extauthz.domain.request import Stage
 from extauthz.domain.settings import Settings
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import build_directory
+from extauthz.domain.snapshot.gateway import build_gateway
 from extauthz.replay.memory import MAX_NAMED, NOT_NAMED, MemoryReplayStore
 from tests.unit.building import NOW_MS, api, signed, snapshot
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.domain.app import App, Grant, KeyPair
-from extauthz.domain.directory import EMPTY, Changes, Directory, DirectoryBuilder, Taken, build_directory
 from extauthz.domain.request import Stage
-from extauthz.domain.sharded import ShardedMap
+from extauthz.domain.snapshot.directory import EMPTY, Changes, Directory, DirectoryBuilder, Taken, build_directory
+from extauthz.domain.snapshot.sharded import ShardedMap
 
 RELEASE = Stage.RELEASE
 GRANT = Grant("shop", "orders", RELEASE)
@@ -60,6 +60,7 @@ def test_a_change_is_another_directory_and_the_one_before_stays_as_it_was():
     assert after.sizes()["grants"] == 1
 
 
+@pytest.mark.long
 def test_one_grant_among_a_million_is_changed_in_a_fraction_of_what_building_takes():
     entries = {("app", str(number), RELEASE): number for number in range(1_000_000)}
     started = time.process_time()
@@ -124,3 +125,18 @@ def test_what_only_one_may_have_is_refused_twice_and_the_first_origin_is_named(a
     with pytest.raises(Taken) as refused:
         add(builder, "the registry")
     assert str(refused.value) == told
+
+
+def test_an_entry_that_comes_twice_from_one_origin_is_refused_as_well():
+    builder, origin = DirectoryBuilder(), "line 1"
+    builder.add_grant(GRANT, origin)
+    with pytest.raises(Taken, match="already granted"):
+        builder.add_grant(GRANT, origin)
+
+
+def test_an_app_key_whose_secret_is_not_known_is_still_taken():
+    builder = DirectoryBuilder()
+    builder.claim_app_key("key-1", "shop", "line 1")
+    with pytest.raises(Taken, match=r"AppKey `key-1` already belongs to app `shop` \(line 1\)"):
+        builder.add_key_pair(KeyPair("other", "key-1", b"secret"), "line 9")
+    assert builder.build("1").key_pair(b"key-1") is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from extauthz.domain.jwk import KeyRefused, KeySet, read_key
+from extauthz.domain.tokens.jwk import KeyRefused, KeySet, read_key
 from tests.unit.auth.token_making import private_key, public_jwk
 
 

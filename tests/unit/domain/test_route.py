@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.domain.api import ApiGroup
-from extauthz.domain.lenient_path import MAX_LENIENT_LENGTH, lenient_path_fault
-from extauthz.domain.path import TemplateError, decoded_segments, parse_template, path_fault, spelled_as_template
-from extauthz.domain.route import RouteConflict, RouteTable, is_host
+from extauthz.domain.routing.lenient_path import MAX_LENIENT_LENGTH, lenient_path_fault
+from extauthz.domain.routing.path import (
+    TemplateError,
+    decoded_segments,
+    parse_template,
+    path_fault,
+    spelled_as_template,
+)
+from extauthz.domain.routing.route import RouteConflict, RouteTable, is_host
 from tests.unit.building import NONE, api
 
 

@@ -4,8 +4,8 @@ import threading
 import time
 
 from extauthz.domain.decision import Proof
-from extauthz.domain.jwk import KeySet
-from extauthz.domain.token_memory import TokenMemory, VerifiedToken
+from extauthz.domain.snapshot.token_memory import TokenMemory, VerifiedToken
+from extauthz.domain.tokens.jwk import KeySet
 
 KEYS = KeySet(())
 

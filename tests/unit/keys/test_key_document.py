@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from extauthz.domain.key_source import RemoteKeys
+from extauthz.domain.tokens.key_source import RemoteKeys
 from extauthz.keys.document import discovery_url, lifetime_s, read_discovery, read_published_keys
 from extauthz.keys.http import FetchFailed, FetchResult
 from tests.unit.auth.one_api import EC_KEY, RSA_KEY, public_half

@@ -18,13 +18,13 @@ from extauthz.domain.request import Stage
 from extauthz.families import AT_A_TIME, Unhurried
 from extauthz.observe.check_metrics import OTHER, CheckMetrics
 from extauthz.replay.memory import MemoryReplayStore
-from extauthz.serve.merged_metrics import MergedMetrics, combination
 from extauthz.serve.metrics import build_registry
 from extauthz.serve.service import Service
-from extauthz.serve.worker_numbers import pieces
+from extauthz.serve.workers.merged_metrics import MergedMetrics, combination
+from extauthz.serve.workers.numbers import pieces
 from extauthz.wire.servicer import Current, Servicer
-from tests.process.running import base_config
 from tests.unit.building import APP, APP_CODE, DIGEST, JWT, NONE, NOW_MS, api, record_of, snapshot
+from tests.unit.config.writing import config
 from tests.unit.wire.checking import check_request
 
 CODED = {"authorization": "APPCODE demo-app-code-0001"}
@@ -201,7 +201,7 @@ def every_registry(tmp_path):
     for name, replay in ("memory", {}), ("shared", {"redis": {"url": "redis://127.0.0.1:1"}}):
         listen = [{"address": "127.0.0.1:1", "tls": {"cert": "tls.crt", "key": "tls.key"}}]
         file = tmp_path / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(base_config(listen, 2) | {"replay": replay}))
+        file.write_text(yaml.safe_dump(config(listen=listen) | {"operations": "127.0.0.1:2", "replay": replay}))
         registries.append(Service(load(file)).registry)
     return registries
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from extauthz.config import load
 from extauthz.domain import reason
 from extauthz.domain.api import Api
 from extauthz.domain.app import App
@@ -17,6 +18,7 @@ from extauthz.domain.decision import Allow, Deny, Subject
 from extauthz.domain.request import Stage
 from extauthz.observe.decision_line import LINE_BYTES
 from extauthz.observe.decision_log import DecisionLog, DecisionLogMetrics
+from extauthz.serve.service import open_decision_log
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from tests.unit.building import api, record_of, request
 from tests.unit.wire.checking import check_request, servicer
@@ -52,6 +54,19 @@ def wait_until(condition):
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert condition()
+
+
+def test_a_relative_file_counts_from_the_folder_of_the_configuration(tmp_path, monkeypatch):
+    folder, elsewhere = tmp_path / "etc", tmp_path / "elsewhere"
+    for one in (folder / "logs", elsewhere):
+        one.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    file = folder / "extauthz.yaml"
+    log = {"destination": {"file": "logs/decisions.jsonl"}}
+    file.write_text(json.dumps({"listen": [{"address": "127.0.0.1:9191"}], "decision_log": log}))
+    open_decision_log(load(file)).close()
+    assert (folder / "logs" / "decisions.jsonl").exists()
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_a_line_says_who_what_and_why_and_leaves_the_query_out():

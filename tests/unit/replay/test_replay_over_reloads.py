@@ -247,4 +247,4 @@ class Reloads(RuleBasedStateMachine):
 
 
 Reloads.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestReloads = Reloads.TestCase
+TestReloads = pytest.mark.long(Reloads.TestCase)

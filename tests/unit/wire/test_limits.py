@@ -26,6 +26,7 @@ from tests.unit.wire.checking import answer, check_request
 PURE = pytest.mark.skipif(extauthz.build() == "compiled", reason="counts lines of Python, of which there are none")
 
 
+@pytest.mark.long
 @PURE
 def test_no_request_of_a_stranger_makes_more_work_than_the_limit():
     """A short search, the same every time; `make limits` searches on, by time."""
@@ -35,6 +36,7 @@ def test_no_request_of_a_stranger_makes_more_work_than_the_limit():
     assert not costly
 
 
+@pytest.mark.long
 @PURE
 def test_what_the_limits_closed_stays_below_the_limit():
     """Each of these was once above 20 ms, and counted for 35 to 420 million."""
@@ -45,6 +47,7 @@ def test_what_the_limits_closed_stays_below_the_limit():
     assert attacked.work(PLAIN.message()) < WORK_LIMIT / 100
 
 
+@pytest.mark.long
 @PURE
 @pytest.mark.parametrize(
     "costly",

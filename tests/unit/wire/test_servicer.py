@@ -17,9 +17,9 @@ from extauthz.domain import reason
 from extauthz.domain.decision import Deny
 from extauthz.domain.request import Network
 from extauthz.replay.memory import MemoryReplayStore
-from extauthz.wire import servicer as servicer_module
+from extauthz.wire import request_id
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from extauthz.wire.servicer import new_request_id
+from extauthz.wire.request_id import new_request_id
 from tests.unit.building import CODE, FORM, KEY, NOW_MS, NOW_S, SECRET
 from tests.unit.wire.checking import Notes, answer, check_request, demo, error_header, servicer
 
@@ -90,6 +90,7 @@ def assert_explicit(response):
         assert 400 <= response.denied_response.status.code <= 599
 
 
+@pytest.mark.long
 @settings(max_examples=400)
 @given(check_requests(), st.sampled_from([None, *Network]))
 def test_no_check_request_raises_or_opens_what_is_protected(message, binding):
@@ -102,6 +103,7 @@ def test_no_check_request_raises_or_opens_what_is_protected(message, binding):
     assert not (isinstance(decision, Deny) and decision.reason is reason.INTERNAL_ERROR), decision.detail
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_or_pass(payload):
@@ -110,6 +112,7 @@ def test_no_bytes_raise_or_pass(payload):
     assert response.status.code != 0
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(check_requests(), st.data())
 def test_no_damaged_message_raises(message, data):
@@ -145,6 +148,7 @@ def test_a_valid_proof_opens(method):
     assert response.dynamic_metadata.fields["reason"].string_value == "allowed"
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(st.sampled_from(list(VALID)), st.data())
 def test_a_valid_proof_with_one_wrong_character_opens_nothing(method, data):
@@ -191,7 +195,7 @@ def test_every_answer_carries_its_own_request_id():
 
 def test_no_request_id_can_be_foreseen_from_what_python_s_own_generator_gives():
     def ids():
-        servicer_module._drawn.clear()
+        request_id._drawn.clear()
         random.seed(7)
         return [new_request_id() for _ in range(300)]
 

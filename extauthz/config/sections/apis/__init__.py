@@ -1,0 +1,1 @@
+"""``apis``: what is protected."""

@@ -1,0 +1,1 @@
+"""``apps``: who calls, and with which credentials."""

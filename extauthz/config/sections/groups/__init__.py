@@ -1,0 +1,1 @@
+"""``groups``: APIs that share domains."""

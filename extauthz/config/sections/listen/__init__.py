@@ -1,0 +1,1 @@
+"""``listen``: where Envoy asks, and who may ask there."""

@@ -1,0 +1,1 @@
+"""``plugins``: one module for each type, and what a JWT plug-in is made of."""

@@ -1,0 +1,1 @@
+"""``replay``: where one-time values are remembered."""

@@ -1,0 +1,1 @@
+"""Which API a request means: how paths may be spelled, and the table that finds the API."""

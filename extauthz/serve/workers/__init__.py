@@ -1,0 +1,1 @@
+"""Several processes as one service: what a worker is, and who looks after them."""
