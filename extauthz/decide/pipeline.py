@@ -19,10 +19,12 @@ from extauthz.decide.spelling import one_spelling
 from extauthz.decide.stage_choice import which_stage
 from extauthz.decide.upstream import what_goes_upstream
 from extauthz.decide.which_api import which_api
+from extauthz.domain import reason
 from extauthz.domain.decision import Allow, Decision, Deny, Refusal, Subject
 from extauthz.domain.reason import ALLOWED, ANONYMOUS
 from extauthz.domain.request import Request
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import DirectoryUnavailable
 
 STEPS: Final[tuple[Step, ...]] = (
     Step("spelling", one_spelling),
@@ -55,10 +57,13 @@ class Entry(NamedTuple):
 def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
     """Decide about one request. ``now_ms`` is the time in milliseconds since 1970. Never raises for any request."""
     check = Progress(request, snapshot, now_ms)
-    for run in _RUN:
-        refusal = run(check)
-        if refusal is not None:
-            return _deny(check, refusal)
+    try:
+        for run in _RUN:
+            refusal = run(check)
+            if refusal is not None:
+                return _deny(check, refusal)
+    except DirectoryUnavailable as error:
+        return _deny(check, _unavailable(error))
     return _allow(check)
 
 
@@ -67,12 +72,19 @@ def decide_recorded(request: Request, snapshot: Snapshot, now_ms: int, record: C
     check = Progress(request, snapshot, now_ms)
     for name, run in STEPS:
         before = check.found()
-        refusal = run(check)
+        try:
+            refusal = run(check)
+        except DirectoryUnavailable as error:
+            refusal = _unavailable(error)
         found = {what: value for what, value in check.found().items() if before.get(what, check) is not value}
         record(Entry(name, refusal, found))
         if refusal is not None:
             return _deny(check, refusal)
     return _allow(check)
+
+
+def _unavailable(error: DirectoryUnavailable) -> Refusal:
+    return Refusal(reason.REGISTRY_UNAVAILABLE, detail=str(error))
 
 
 def _deny(check: Progress, refusal: Refusal) -> Deny:

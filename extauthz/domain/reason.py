@@ -443,6 +443,14 @@ AUDIT_UNAVAILABLE = _reason(
     "`decision_log.audit` is `required`, and the log cannot be written or its queue is full: disk, permissions, pipe?",
     failure=True,
 )
+REGISTRY_UNAVAILABLE = _reason(
+    "registry_unavailable",
+    ("X503BZ", 503, "Service Unavailable"),
+    (503, "Service Unavailable"),
+    GrpcStatus.UNAVAILABLE,
+    "Nothing is known of the registry's apps yet, or the entry asked for is damaged: `registry` in /readyz says why.",
+    failure=True,
+)
 INTERNAL_ERROR = _reason(
     "internal_error",
     ("X503BZ", 503, "Service Unavailable"),

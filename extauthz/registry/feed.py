@@ -1,116 +1,164 @@
-"""From the registry to the directory that decides checks: read whole once, then entry by entry as it changes.
+"""From the registry to the records of a replica: read whole once, then entry by entry as it changes.
 
-A feed polls the revision, which costs one row, and reads what changed since in the same view of the database, so that a
-directory is always what some revision was. Commit order is revision order (see ``store``): nothing can turn up behind
+What changed since a revision is read in the same view of the database as the revision that it leads to, so that a
+replica is always what some revision was. Commit order is revision order (see ``store``): nothing can turn up behind
 a revision that was read.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, func, or_, select
 
-from extauthz.domain.app import App, Grant, KeyPair
+from extauthz.domain.app import App, Grant
 from extauthz.domain.request import Stage
-from extauthz.domain.snapshot.directory import Changes, Directory, build_directory
-from extauthz.registry.sealing import SealBroken, Vault
-from extauthz.registry.store import Store, revision_of
-from extauthz.registry.tables import APP_CODES, APPS, CHANGES, GRANTS, KEY_PAIRS
+from extauthz.registry.records import (
+    APP_CODE,
+    KEY_PAIR,
+    Code,
+    SealedPair,
+    app_body,
+    app_key,
+    code_body,
+    grant_body,
+    grant_key,
+    pair_body,
+)
+from extauthz.registry.sealing import SealBroken, Sealer
+from extauthz.registry.tables import APP_CODES, APPS, CHANGES, GRANTS, KEY_PAIRS, REVISION
 
-_TOGETHER: Final = 500
+_TOGETHER: Final = 400
 """Entries that are asked for in one question: both databases bound the number of parameters."""
+_BATCH: Final = 5000
+"""Rows that are fetched together when everything is read."""
+_OF_APP: Final = (APPS.c.owner_id, APPS.c.disabled)
+_OF_GRANT: Final = (GRANTS.c.app_id, GRANTS.c.api_id, GRANTS.c.stage, GRANTS.c.until_ms, GRANTS.c.granted_by)
+
+Entry = tuple[bytes, bytes | None]
+"""The key of a record and its body; None: there is no such entry any more."""
 
 
-class Feed:
-    """Follows one registry. Not for use by more than one thread."""
+class Position(NamedTuple):
+    """Where a registry is, or how far a replica has followed it."""
 
-    def __init__(self, store: Store, vault: Vault) -> None:
-        self._store = store
-        self._vault = vault
-        self._revision = 0
-        self._registry_id = ""
-        self.unreadable: set[str] = set()
-        """AppKeys whose secret no master key opens; nobody can call with them."""
-
-    def load(self) -> Directory:
-        """The whole registry as it is now. Raises sqlalchemy's DBAPIError when the database cannot be reached."""
-        with self._store.reading() as view:
-            self._revision, self._registry_id = revision_of(view)
-            self.unreadable.clear()
-            return build_directory(
-                self._name(),
-                [_app(row) for row in view.execute(select(APPS))],
-                [pair for row in view.execute(select(KEY_PAIRS)) if (pair := self._pair(row)) is not None],
-                [(bytes(row.code_hash), str(row.app_id)) for row in view.execute(select(APP_CODES))],
-                [_grant(row) for row in view.execute(select(GRANTS))],
-            )
-
-    def follow(self, before: Directory) -> Directory:
-        """The directory as it is now; ``before`` itself when nothing changed. Raises DBAPIError.
-
-        Reads everything anew when the database is not the one that ``before`` came from, or is behind it: a restored
-        backup must not leave entries that it does not have.
-        """
-        with self._store.reading() as view:
-            revision, registry_id = revision_of(view)
-            if registry_id == self._registry_id and revision == self._revision:
-                return before
-            if registry_id == self._registry_id and revision > self._revision:
-                changes = self._changes_since(view, self._revision)
-                self._revision = revision
-                return before.apply(changes, self._name())
-        return self.load()
-
-    def _name(self) -> str:
-        return f"r{self._revision}"
-
-    def _changes_since(self, view: Connection, revision: int) -> Changes:
-        query = select(CHANGES.c.kind, CHANGES.c.key).where(CHANGES.c.revision > revision).distinct()
-        keys: dict[str, list[str]] = {}
-        for row in view.execute(query):
-            keys.setdefault(row.kind, []).append(row.key)
-        hashes = [bytes.fromhex(key) for key in keys.get("code", ())]
-        triples = [tuple(key.split("/")) for key in keys.get("grant", ())]
-        app_keys = keys.get("key", [])
-        self.unreadable.difference_update(app_keys)
-        apps = {row.id: _app(row) for row in _rows(view, APPS, APPS.c.id, keys.get("app", ()))}
-        pairs = {row.app_key: self._pair(row) for row in _rows(view, KEY_PAIRS, KEY_PAIRS.c.app_key, app_keys)}
-        codes = {bytes(row.code_hash): row.app_id for row in _rows(view, APP_CODES, APP_CODES.c.code_hash, hashes)}
-        grants = {
-            (row.app_id, row.api_id, row.stage): _grant(row)
-            for row in _rows(view, GRANTS, GRANTS.c.app_id, sorted({app_id for app_id, _, _ in triples}))
-        }
-        return Changes(
-            apps=tuple((app_id, apps.get(app_id)) for app_id in keys.get("app", ())),
-            key_pairs=tuple((app_key.encode(), pairs.get(app_key)) for app_key in app_keys),
-            app_codes=tuple((code_hash, codes.get(code_hash)) for code_hash in hashes),
-            grants=tuple(
-                ((app_id, api_id, Stage(stage)), grants.get((app_id, api_id, stage)))
-                for app_id, api_id, stage in triples
-            ),
-        )
-
-    def _pair(self, row: Row[Any]) -> KeyPair | None:
-        """A key pair with its secrets opened; None, and noted, where no master key opens them."""
-        try:
-            secret = self._vault.sealer.open(bytes(row.secret), row.app_key)
-            previous = None
-            if row.previous_secret is not None:
-                previous = self._vault.sealer.open(bytes(row.previous_secret), row.app_key)
-        except SealBroken:
-            self.unreadable.add(row.app_key)
-            return None
-        return KeyPair(row.app_id, row.app_key, secret, previous, row.previous_until_ms)
+    registry_id: str
+    revision: int
+    mark: str
+    """A hash of what this revision changed: a registry that was restored from a backup and went on has another one."""
+    sealed_hash_key: bytes
 
 
-def _rows(view: Connection, table: Any, column: Any, keys: Sequence[Any]) -> Iterable[Row[Any]]:
+def position_of(view: Connection) -> Position:
+    """Where the registry is in this view."""
+    row = view.execute(select(REVISION.c.registry_id, REVISION.c.number, REVISION.c.hash_key)).one()
+    return Position(str(row.registry_id), int(row.number), _mark_of(view, int(row.number)), bytes(row.hash_key))
+
+
+def can_follow(view: Connection, before: Position, now: Position) -> bool:
+    """Whether what was read at ``before`` becomes what is here now by the changes that are listed.
+
+    Not where this is another registry, one that was restored from a backup, or one whose list of changes has a gap.
+    """
+    if before.registry_id != now.registry_id or before.revision > now.revision:
+        return False
+    if before.mark != _mark_of(view, before.revision):
+        return False
+    count = select(func.count(func.distinct(CHANGES.c.revision))).where(CHANGES.c.revision > before.revision)
+    return bool(view.execute(count).scalar_one() == now.revision - before.revision)
+
+
+def everything(view: Connection, sealer: Sealer) -> Iterator[Entry]:
+    """Every entry."""
+    for row in _streamed(view, select(APPS.c.id, *_OF_APP)):
+        yield _app_entry(row)
+    for row in _streamed(view, _pairs()):
+        yield _pair_entry(row, sealer)
+    for row in _streamed(view, _codes()):
+        yield _code_entry(row)
+    for row in _streamed(view, select(*_OF_GRANT)):
+        yield _grant_entry(row)
+
+
+def changes_since(view: Connection, revision: int, sealer: Sealer) -> dict[bytes, bytes | None]:
+    """What is different from that revision, as it is now. An app's record has copies in those of its credentials."""
+    keys: dict[str, list[str]] = {"app": [], "key": [], "code": [], "grant": []}
+    for row in view.execute(select(CHANGES.c.kind, CHANGES.c.key).where(CHANGES.c.revision > revision).distinct()):
+        keys[row.kind].append(row.key)
+    hashes = [bytes.fromhex(key) for key in keys["code"]]
+    triples = [tuple(key.split("/")) for key in keys["grant"]]
+    found: dict[bytes, bytes | None] = {app_key(app_id): None for app_id in keys["app"]}
+    found |= {KEY_PAIR + key.encode(): None for key in keys["key"]}
+    found |= {APP_CODE + code_hash: None for code_hash in hashes}
+    granted: dict[bytes, bytes | None] = {
+        grant_key(app_id, api_id, Stage(stage)): None for app_id, api_id, stage in triples
+    }
+    apps = keys["app"]
+    found.update(_app_entry(row) for row in _rows(view, select(APPS.c.id, *_OF_APP), APPS.c.id, apps))
+    for column, wanted in ((KEY_PAIRS.c.app_key, keys["key"]), (KEY_PAIRS.c.app_id, apps)):
+        found.update(_pair_entry(row, sealer) for row in _rows(view, _pairs(), column, wanted))
+    for code_column, sought in ((APP_CODES.c.code_hash, hashes), (APP_CODES.c.app_id, apps)):
+        found.update(_code_entry(row) for row in _rows(view, _codes(), code_column, sought))
+    for start in range(0, len(triples), _TOGETHER // 3):
+        some = [
+            (GRANTS.c.app_id == app_id) & (GRANTS.c.api_id == api_id) & (GRANTS.c.stage == stage)
+            for app_id, api_id, stage in triples[start : start + _TOGETHER // 3]
+        ]
+        granted.update(_grant_entry(row) for row in view.execute(select(*_OF_GRANT).where(or_(*some))))
+    return found | granted
+
+
+def _mark_of(view: Connection, revision: int) -> str:
+    query = select(CHANGES.c.kind, CHANGES.c.key).where(CHANGES.c.revision == revision).order_by(CHANGES.c.place)
+    return hashlib.sha256(repr([tuple(row) for row in view.execute(query)]).encode()).hexdigest()[:16]
+
+
+def _pairs() -> Select[Any]:
+    columns = KEY_PAIRS.c
+    return select(
+        columns.app_key, columns.app_id, columns.secret, columns.previous_secret, columns.previous_until_ms, *_OF_APP
+    ).join(APPS, APPS.c.id == columns.app_id)
+
+
+def _codes() -> Select[Any]:
+    columns = APP_CODES.c
+    return select(columns.id, columns.app_id, columns.code_hash, *_OF_APP).join(APPS, APPS.c.id == columns.app_id)
+
+
+def _streamed(view: Connection, query: Select[Any]) -> Iterable[Row[Any]]:
+    return view.execute(query, execution_options={"yield_per": _BATCH})
+
+
+def _rows(view: Connection, query: Select[Any], column: Any, keys: Sequence[Any]) -> Iterator[Row[Any]]:
     for start in range(0, len(keys), _TOGETHER):
-        yield from view.execute(select(table).where(column.in_(keys[start : start + _TOGETHER])))
+        yield from view.execute(query.where(column.in_(keys[start : start + _TOGETHER])))
 
 
-def _app(row: Row[Any]) -> App:
-    return App(row.id, row.owner_id, bool(row.disabled))
+def _app_entry(row: Row[Any]) -> Entry:
+    app_id, owner, disabled = row
+    return app_key(app_id), app_body(App(app_id, owner, bool(disabled)))
 
 
-def _grant(row: Row[Any]) -> Grant:
-    return Grant(row.app_id, row.api_id, Stage(row.stage), row.until_ms, row.granted_by)
+def _pair_entry(row: Row[Any], sealer: Sealer) -> Entry:
+    key, app_id, secret, previous, until_ms, owner, disabled = row
+    secret, previous = bytes(secret), None if previous is None else bytes(previous)
+    try:
+        sealer.open(secret, key)
+        if previous is not None:
+            sealer.open(previous, key)
+        readable = True
+    except SealBroken:
+        readable = False
+    pair = SealedPair(App(app_id, owner, bool(disabled)), secret, previous, until_ms, readable)
+    return KEY_PAIR + key.encode(), pair_body(pair)
+
+
+def _code_entry(row: Row[Any]) -> Entry:
+    code_id, app_id, code_hash, owner, disabled = row
+    return APP_CODE + bytes(code_hash), code_body(Code(code_id, App(app_id, owner, bool(disabled))))
+
+
+def _grant_entry(row: Row[Any]) -> Entry:
+    app_id, api_id, stage, until_ms, granted_by = row
+    grant = Grant(app_id, api_id, Stage(stage), until_ms, granted_by)
+    return grant_key(app_id, api_id, grant.stage), grant_body(grant)

@@ -85,6 +85,11 @@ class Sealer:
             return sealed[:1] == _UNSEALED
         return sealed[:1] == _VERSION and sealed[1 : 1 + _KEY_ID_BYTES] == self._keys[0].id
 
+    @property
+    def key_ids(self) -> list[str]:
+        """Which master keys these are, and nothing of the keys themselves."""
+        return [key.id.hex() for key in self._keys]
+
     def __repr__(self) -> str:
         return f"Sealer({len(self._keys)} master keys)"
 

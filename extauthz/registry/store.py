@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
@@ -27,6 +27,10 @@ _POOL: Final = 8
 _ROLLED_BACK: Final = ("40001", "40P01")
 """PostgreSQL's states of a transaction that met another one: serialization failure, and deadlock."""
 _SAME_MOMENT: Final = "somebody else changed the same entries at the same moment; read them and try again"
+CHANNEL: Final = "extauthz_registry"
+"""On which PostgreSQL tells of each change."""
+_PATIENCE: Final = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 3}
+"""So that a server that fell silent is noticed; the first and the last two are seconds, the second milliseconds."""
 
 
 class StoreFault(Exception):
@@ -60,6 +64,8 @@ class Transaction:
             for place, (kind, key) in enumerate(self._changed)
         ]
         self.connection.execute(insert(CHANGES), rows)
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execute(select(func.pg_notify(CHANNEL, "")))  # sent with the commit
 
 
 class Store:
@@ -91,7 +97,11 @@ class Store:
             event.listen(self.engine, "begin", _begin_sqlite)
         elif parsed.get_backend_name() == "postgresql":
             self.engine = create_engine(
-                parsed.set(drivername="postgresql+psycopg"), pool_size=_POOL, pool_pre_ping=True, hide_parameters=True
+                parsed.set(drivername="postgresql+psycopg"),
+                pool_size=_POOL,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                connect_args=_PATIENCE,
             ).execution_options(isolation_level="REPEATABLE READ")
             if statement_limit_s is not None:
                 event.listen(self.engine, "connect", _limit_statements(statement_limit_s))

@@ -37,7 +37,7 @@ class StateMetrics(Collector):
         info = Gauge(  # summed: how many workers serve a revision
             "extauthz_snapshot_info", "Revision that is being served.", OverWorkers.SUM, labels=["revision"]
         )
-        info.add_metric([snapshot.revision], 1)
+        info.add_metric([snapshot.file_revision], 1)
         yield info
         age_s = time.time() - snapshot.gateway.built_at_ms / 1000
         yield Gauge("extauthz_snapshot_age_seconds", "Since the snapshot was built.", OverWorkers.HIGHEST, value=age_s)

@@ -19,6 +19,11 @@ class Snapshot(NamedTuple):
         """Both halves' revisions, as logs, metrics and Envoy's access log show them."""
         return f"{self.gateway.revision}-{self.directory.revision}"
 
+    @property
+    def file_revision(self) -> str:
+        """What the configuration file says of both halves: equal on all who have the same file."""
+        return f"{self.gateway.revision}-{self.directory.file_revision}"
+
     def following(self, before: "Snapshot", now_ms: int) -> "Snapshot":
         """The snapshot as it takes the place of another one at ``now_ms``, while the replay store stays."""
         return Snapshot(self.gateway.following(before.gateway, now_ms), self.directory)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
@@ -24,10 +24,14 @@ class Changes(NamedTuple):
     grants: tuple[tuple[GrantKey, Grant | None], ...] = ()
 
 
+class DirectoryUnavailable(Exception):
+    """It cannot be said who calls or what they may: nothing is known of the registry, or what is known is damaged."""
+
+
 class Directory:
     """Who calls, and what they were granted. Never changed: ``apply`` makes another one that shares what is equal."""
 
-    __slots__ = ("_app_codes", "_apps", "_grants", "_key_pairs", "revision")
+    __slots__ = ("_app_codes", "_apps", "_grants", "_key_pairs", "file_revision", "revision")
 
     def __init__(
         self,
@@ -38,6 +42,8 @@ class Directory:
         grants: ShardedMap[GrantKey, Grant],
     ) -> None:
         self.revision = revision
+        self.file_revision = revision
+        """Of what stands in the configuration file, which changes with it alone."""
         self._apps = apps
         self._key_pairs = key_pairs
         self._app_codes = app_codes
@@ -88,6 +94,27 @@ class Directory:
         }
 
 
+class RegistryDirectory(Protocol):
+    """What a check asks of the registry. Each may raise DirectoryUnavailable."""
+
+    revision: str
+
+    def app(self, app_id: str) -> App | None:
+        """An app by its id."""
+
+    def key_pair(self, app_key: bytes) -> KeyPair | None:
+        """A key pair by its AppKey."""
+
+    def app_of_code(self, code_hash: bytes) -> App | None:
+        """The app that an AppCode belongs to, by the hash that the registry keeps."""
+
+    def grant(self, app_id: str, api_id: str, stage: Stage) -> Grant | None:
+        """The grant of an app for an API in a stage."""
+
+    def sizes(self) -> dict[str, int]:
+        """How many entries of each kind there are."""
+
+
 class JoinedDirectory(Directory):
     """The directory of the configuration file, and behind it the one of the registry.
 
@@ -98,11 +125,12 @@ class JoinedDirectory(Directory):
 
     __slots__ = ("_file", "_registry", "_rehash")
 
-    def __init__(self, file: Directory, registry: Directory, rehash: Callable[[bytes], bytes]) -> None:
+    def __init__(self, file: Directory, registry: RegistryDirectory, rehash: Callable[[bytes], bytes]) -> None:
         """``rehash`` turns the hash of an AppCode into the one that the registry keeps."""
         super().__init__(
             f"{file.revision}+{registry.revision}", file._apps, file._key_pairs, file._app_codes, file._grants
         )
+        self.file_revision = file.revision
         self._file = file
         self._registry = registry
         self._rehash = rehash

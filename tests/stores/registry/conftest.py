@@ -15,6 +15,7 @@ from extauthz.registry.migrate import migrate
 from extauthz.registry.sealing import Sealer
 from extauthz.registry.store import Store
 from tests.stores.registry.desk import Desk
+from tests.stores.registry.following import Host
 
 MASTER_KEY = bytes(range(32))
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -110,3 +111,25 @@ def refuses() -> Callable[..., None]:
         assert desk.everything() == before
 
     return check
+
+
+@pytest.fixture
+def make_host(tmp_path: Path, database: str) -> Iterator[Callable[..., Host]]:
+    """Hosts that follow the registry, with the master keys that they are given."""
+    made: list[Host] = []
+
+    def make(master_keys: list[bytes], folder: Path | None = None) -> Host:
+        made.append(Host(folder or tmp_path / f"replica-{len(made)}", database, master_keys))
+        return made[-1]
+
+    yield make
+    for host in made:
+        host.replica = None
+        if host.process is not None:
+            host.stop()
+
+
+@pytest.fixture
+def host(make_host: Callable[..., Host]) -> Host:
+    """A host that can follow the registry."""
+    return make_host([MASTER_KEY])

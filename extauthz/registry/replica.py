@@ -1,0 +1,256 @@
+"""The directory half of a snapshot, read from the replica on this host: what a check asks of the registry.
+
+A directory is one read transaction of LMDB, and so one whole revision, whatever is written meanwhile. What was looked
+up is kept decoded, for as many entries as fit; the next directory keeps what did not change. Secrets are opened when
+they are looked up.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+import lmdb
+
+from extauthz.domain.app import App, Grant, KeyPair
+from extauthz.domain.request import Stage
+from extauthz.domain.snapshot.directory import DirectoryUnavailable
+from extauthz.registry.records import (
+    APP_CODE,
+    KEY_PAIR,
+    KINDS,
+    MAX_KEY,
+    Code,
+    Prover,
+    RecordBroken,
+    app_key,
+    grant_key,
+    read_app,
+    read_code,
+    read_grant,
+    read_pair,
+)
+from extauthz.registry.replica_file import Meta, ReplicaBroken, ReplicaLocked, changed_since, open_file, read_meta
+from extauthz.registry.replica_folder import ReplicaFolder
+from extauthz.registry.sealing import SealBroken, Sealer, Vault
+
+KEPT: Final = 4096
+"""Decoded entries in each of two generations, each entry about a kilobyte."""
+Decoded = TypeVar("Decoded")
+_log: Final = logging.getLogger("extauthz")
+
+
+class _Kept:
+    """Decoded entries by the key of their record. What was not asked for during a whole generation is forgotten."""
+
+    __slots__ = ("_new", "_old")
+
+    def __init__(self, new: dict[bytes, Any], old: dict[bytes, Any]) -> None:
+        self._new = new
+        self._old = old
+
+    def get(self, key: bytes) -> Any:
+        found = self._new.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self.put(key, found)
+        return found
+
+    def put(self, key: bytes, decoded: object) -> None:
+        if len(self._new) >= KEPT:
+            self._old, self._new = self._new, {}
+        self._new[key] = decoded
+
+    def without(self, keys: Iterable[bytes]) -> "_Kept":
+        new, old = self._new.copy(), self._old.copy()
+        for key in keys:
+            new.pop(key, None)
+            old.pop(key, None)
+        return _Kept(new, old)
+
+
+class _Damage:
+    """Set when a record is found that is not to be believed. A check does no more than that: it never writes."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen = False
+
+
+class ReplicaDirectory:
+    """One revision of the registry's directory. Never changes. Any thread may ask."""
+
+    def __init__(
+        self, view: lmdb.Transaction, meta: Meta, vault: Vault, prover: Prover, kept: _Kept, damage: _Damage
+    ) -> None:
+        self.revision = f"r{meta.position.revision}"
+        self.meta = meta
+        self.rehash = vault.hash
+        self._view = view
+        self._sealer = vault.sealer
+        self._prover = prover
+        self._kept = kept
+        self._damage = damage
+        self._reading = threading.Lock()  # a transaction serves one thread at a time; no writer ever holds this
+
+    def app(self, app_id: str) -> App | None:
+        """An app by its id. Raises DirectoryUnavailable, as all of these."""
+        key = app_key(app_id)
+        found: App | None = self._kept.get(key)
+        return found or self._decode(key, lambda body: read_app(key, body))
+
+    def key_pair(self, app_key: bytes) -> KeyPair | None:
+        """A key pair by its AppKey."""
+        key = KEY_PAIR + app_key
+        found: KeyPair | None = self._kept.get(key)
+        return found or self._decode(key, lambda body: self._open_pair(app_key, body))
+
+    def app_of_code(self, code_hash: bytes) -> App | None:
+        """The app that an AppCode belongs to, by the hash that the registry keeps."""
+        key = APP_CODE + code_hash
+        found: Code | None = self._kept.get(key)
+        found = found or self._decode(key, self._read_code)
+        return None if found is None else found.app
+
+    def grant(self, app_id: str, api_id: str, stage: Stage) -> Grant | None:
+        """The grant of an app for an API in a stage, whether it still holds or not."""
+        key = grant_key(app_id, api_id, stage)
+        found: Grant | None = self._kept.get(key)
+        return found or self._decode(key, lambda body: read_grant(app_id, api_id, stage, body))
+
+    def sizes(self) -> dict[str, int]:
+        """How many entries of each kind there are."""
+        return {kind: self.meta.counts[kind] for kind in KINDS.values()}
+
+    def later(self, view: lmdb.Transaction, sealer: Sealer) -> "ReplicaDirectory":
+        """The directory of a later view of the same file. Raises ReplicaBroken."""
+        meta, vault, prover = read_meta(view, sealer)
+        try:
+            changed = changed_since(view, prover, self._view.id())
+        except (RecordBroken, lmdb.Error, ValueError):
+            raise ReplicaBroken("its list of changes is damaged") from None
+        kept = _Kept({}, {}) if changed is None else self._kept.without(changed)
+        return ReplicaDirectory(view, meta, vault, prover, kept, self._damage)
+
+    def _decode(self, key: bytes, decode: Callable[[bytes], Decoded | None]) -> Decoded | None:
+        if len(key) > MAX_KEY:
+            return None
+        try:
+            with self._reading:
+                record = self._view.get(key)
+            if record is None:
+                return None
+            decoded = decode(self._prover.body(key, record))
+        except (RecordBroken, lmdb.Error):
+            self._damage.seen = True
+            raise DirectoryUnavailable("a record of the replica is damaged") from None
+        except SealBroken as error:
+            raise DirectoryUnavailable(str(error)) from None
+        if decoded is not None:
+            self._kept.put(key, decoded)
+        return decoded
+
+    def _open_pair(self, key: bytes, body: bytes) -> KeyPair | None:
+        sealed = read_pair(body)
+        if not sealed.is_readable:
+            return None
+        name = key.decode()
+        self._keep_app(sealed.app)
+        previous = None if sealed.previous is None else self._sealer.open(sealed.previous, name)
+        secret = self._sealer.open(sealed.secret, name)
+        return KeyPair(sealed.app.id, name, secret, previous, sealed.previous_until_ms)
+
+    def _read_code(self, body: bytes) -> Code:
+        code = read_code(body)
+        self._keep_app(code.app)
+        return code
+
+    def _keep_app(self, app: App) -> None:
+        self._kept.put(app_key(app.id), app)
+
+
+class Absent:
+    """The directory of a registry of which nothing is known yet: whoever asks for more than nothing gets no answer."""
+
+    revision = "none"
+
+    def app(self, app_id: str) -> App | None:
+        raise DirectoryUnavailable("no replica of the registry yet")
+
+    def key_pair(self, app_key: bytes) -> KeyPair | None:
+        raise DirectoryUnavailable("no replica of the registry yet")
+
+    def app_of_code(self, code_hash: bytes) -> App | None:
+        raise DirectoryUnavailable("no replica of the registry yet")
+
+    def grant(self, app_id: str, api_id: str, stage: Stage) -> Grant | None:
+        raise DirectoryUnavailable("no replica of the registry yet")
+
+    def sizes(self) -> dict[str, int]:
+        return dict.fromkeys(KINDS.values(), 0)
+
+    def rehash(self, code_hash: bytes) -> bytes:
+        return code_hash
+
+
+class Replica:
+    """Follows the replica in a folder. One thread looks; any thread may use the directory that it finds."""
+
+    def __init__(self, folder: ReplicaFolder, sealer: Sealer) -> None:
+        self.directory: ReplicaDirectory | Absent = Absent()
+        self._folder = folder
+        self._sealer = sealer
+        self._name = ""
+        self._opened: lmdb.Environment | None = None
+        self._refused = ""
+        self._damage = _Damage()
+
+    def look(self) -> bool:
+        """Whether there is another directory now. Takes microseconds where there is none. Never raises."""
+        if self._damage.seen:
+            self._damage.seen = False
+            self._folder.report_damage(self._name)
+        name = self._folder.current()
+        try:
+            if name and name != self._name:
+                return self._open(name)
+            return self._follow()
+        except ReplicaLocked as error:
+            self._refuse(name, str(error))
+        except (ReplicaBroken, lmdb.Error) as error:
+            self._refuse(name, str(error) or type(error).__name__)
+            self._folder.report_damage(name)
+        return False
+
+    def trust(self, sealer: Sealer) -> None:
+        """Open secrets with other master keys from the next directory on."""
+        self._sealer = sealer
+        self._name = self._refused = ""
+
+    def _open(self, name: str) -> bool:
+        if name == self._refused:
+            return False
+        path = self._folder.path / name
+        # One process may open a file once: who trusts other keys goes on with what is open.
+        opened = self._opened if self._opened is not None and self._opened.path() == str(path) else open_file(path)
+        view = opened.begin(buffers=False)
+        meta, vault, prover = read_meta(view, self._sealer)
+        self.directory = ReplicaDirectory(view, meta, vault, prover, _Kept({}, {}), self._damage)
+        self._opened, self._name, self._refused = opened, name, ""
+        return True
+
+    def _follow(self) -> bool:
+        before = self.directory
+        if self._opened is None or isinstance(before, Absent):
+            return False
+        if self._opened.info()["last_txnid"] == before._view.id():
+            return False
+        self.directory = before.later(self._opened.begin(buffers=False), self._sealer)
+        return True
+
+    def _refuse(self, name: str, why: str) -> None:
+        if self._refused != name:
+            self._refused = name
+            _log.error("the replica %s is not used: %s", name, why)
