@@ -41,11 +41,12 @@ class Listening:
 
     def __init__(self, store: Store) -> None:
         pooled = store.engine.raw_connection()
-        self._connection: Any = pooled.driver_connection
+        connection: Any = pooled.driver_connection
         pooled.detach()
-        self._connection.rollback()
-        self._connection.autocommit = True
-        self._connection.execute(f"LISTEN {CHANNEL}")
+        connection.rollback()
+        connection.autocommit = True
+        connection.execute(f"LISTEN {CHANNEL}")
+        self._connection = connection
 
     def wait(self, most_s: float, stopping: threading.Event) -> None:
         import psycopg  # an optional extra, which this connection comes from

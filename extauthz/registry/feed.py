@@ -7,9 +7,9 @@ a revision that was read.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Select, func, or_, select
 
 from extauthz.domain.app import App, Grant
 from extauthz.domain.request import Stage
@@ -17,6 +17,8 @@ from extauthz.registry.records import (
     APP_CODE,
     KEY_PAIR,
     Code,
+    Entry,
+    Position,
     SealedPair,
     app_body,
     app_key,
@@ -34,19 +36,6 @@ _BATCH: Final = 5000
 """Rows that are fetched together when everything is read."""
 _OF_APP: Final = (APPS.c.owner_id, APPS.c.disabled)
 _OF_GRANT: Final = (GRANTS.c.app_id, GRANTS.c.api_id, GRANTS.c.stage, GRANTS.c.until_ms, GRANTS.c.granted_by)
-
-Entry = tuple[bytes, bytes | None]
-"""The key of a record and its body; None: there is no such entry any more."""
-
-
-class Position(NamedTuple):
-    """Where a registry is, or how far a replica has followed it."""
-
-    registry_id: str
-    revision: int
-    mark: str
-    """A hash of what this revision changed: a registry that was restored from a backup and went on has another one."""
-    sealed_hash_key: bytes
 
 
 def position_of(view: Connection) -> Position:
@@ -125,21 +114,21 @@ def _codes() -> Select[Any]:
     return select(columns.id, columns.app_id, columns.code_hash, *_OF_APP).join(APPS, APPS.c.id == columns.app_id)
 
 
-def _streamed(view: Connection, query: Select[Any]) -> Iterable[Row[Any]]:
+def _streamed(view: Connection, query: Select[Any]) -> Iterable[Any]:
     return view.execute(query, execution_options={"yield_per": _BATCH})
 
 
-def _rows(view: Connection, query: Select[Any], column: Any, keys: Sequence[Any]) -> Iterator[Row[Any]]:
+def _rows(view: Connection, query: Select[Any], column: Any, keys: Sequence[Any]) -> Iterator[Any]:
     for start in range(0, len(keys), _TOGETHER):
         yield from view.execute(query.where(column.in_(keys[start : start + _TOGETHER])))
 
 
-def _app_entry(row: Row[Any]) -> Entry:
+def _app_entry(row: Any) -> Entry:
     app_id, owner, disabled = row
     return app_key(app_id), app_body(App(app_id, owner, bool(disabled)))
 
 
-def _pair_entry(row: Row[Any], sealer: Sealer) -> Entry:
+def _pair_entry(row: Any, sealer: Sealer) -> Entry:
     key, app_id, secret, previous, until_ms, owner, disabled = row
     secret, previous = bytes(secret), None if previous is None else bytes(previous)
     try:
@@ -153,12 +142,12 @@ def _pair_entry(row: Row[Any], sealer: Sealer) -> Entry:
     return KEY_PAIR + key.encode(), pair_body(pair)
 
 
-def _code_entry(row: Row[Any]) -> Entry:
+def _code_entry(row: Any) -> Entry:
     code_id, app_id, code_hash, owner, disabled = row
     return APP_CODE + bytes(code_hash), code_body(Code(code_id, App(app_id, owner, bool(disabled))))
 
 
-def _grant_entry(row: Row[Any]) -> Entry:
+def _grant_entry(row: Any) -> Entry:
     app_id, api_id, stage, until_ms, granted_by = row
     grant = Grant(app_id, api_id, Stage(stage), until_ms, granted_by)
     return grant_key(app_id, api_id, grant.stage), grant_body(grant)

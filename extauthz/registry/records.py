@@ -36,8 +36,22 @@ _GRANT_HEAD: Final = struct.Struct("<q")
 _STAGES: Final = {Stage.RELEASE: b"\0", Stage.PRE: b"\1", Stage.TEST: b"\2"}
 
 
+Entry = tuple[bytes, bytes | None]
+"""The key of a record and its body; None: there is no such entry any more."""
+
+
 class RecordBroken(Exception):
     """A record that is not what the registry's replicator wrote there."""
+
+
+class Position(NamedTuple):
+    """Where a registry is, or how far a replica has followed it."""
+
+    registry_id: str
+    revision: int
+    mark: str
+    """A hash of what this revision changed: a registry that was restored from a backup and went on has another one."""
+    sealed_hash_key: bytes
 
 
 class SealedPair(NamedTuple):

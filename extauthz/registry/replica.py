@@ -16,6 +16,7 @@ from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
 from extauthz.domain.snapshot.directory import DirectoryUnavailable
 from extauthz.registry.records import (
+    APP,
     APP_CODE,
     KEY_PAIR,
     KINDS,
@@ -87,6 +88,8 @@ class ReplicaDirectory:
     ) -> None:
         self.revision = f"r{meta.position.revision}"
         self.meta = meta
+        self.number = view.id()
+        """Of the transaction that it shows."""
         self.rehash = vault.hash
         self._view = view
         self._sealer = vault.sealer
@@ -124,15 +127,15 @@ class ReplicaDirectory:
         """How many entries of each kind there are."""
         return {kind: self.meta.counts[kind] for kind in KINDS.values()}
 
-    def later(self, view: lmdb.Transaction, sealer: Sealer) -> "ReplicaDirectory":
-        """The directory of a later view of the same file. Raises ReplicaBroken."""
+    def later(self, view: lmdb.Transaction, sealer: Sealer) -> "tuple[ReplicaDirectory, list[bytes] | None]":
+        """The directory of a later view of the same file, and which records differ. Raises ReplicaBroken."""
         meta, vault, prover = read_meta(view, sealer)
         try:
-            changed = changed_since(view, prover, self._view.id())
+            changed = changed_since(view, prover, self.number)
         except (RecordBroken, lmdb.Error, ValueError):
             raise ReplicaBroken("its list of changes is damaged") from None
         kept = _Kept({}, {}) if changed is None else self._kept.without(changed)
-        return ReplicaDirectory(view, meta, vault, prover, kept, self._damage)
+        return ReplicaDirectory(view, meta, vault, prover, kept, self._damage), changed
 
     def _decode(self, key: bytes, decode: Callable[[bytes], Decoded | None]) -> Decoded | None:
         if len(key) > MAX_KEY:
@@ -142,7 +145,7 @@ class ReplicaDirectory:
                 record = self._view.get(key)
             if record is None:
                 return None
-            decoded = decode(self._prover.body(key, record))
+            decoded = decode(self._prover.body(key, bytes(record)))
         except (RecordBroken, lmdb.Error):
             self._damage.seen = True
             raise DirectoryUnavailable("a record of the replica is damaged") from None
@@ -200,6 +203,8 @@ class Replica:
 
     def __init__(self, folder: ReplicaFolder, sealer: Sealer) -> None:
         self.directory: ReplicaDirectory | Absent = Absent()
+        self.changed: list[str] | None = None
+        """The ids of the apps that differ from the directory before; None: it may be any."""
         self._folder = folder
         self._sealer = sealer
         self._name = ""
@@ -238,16 +243,17 @@ class Replica:
         view = opened.begin(buffers=False)
         meta, vault, prover = read_meta(view, self._sealer)
         self.directory = ReplicaDirectory(view, meta, vault, prover, _Kept({}, {}), self._damage)
-        self._opened, self._name, self._refused = opened, name, ""
+        self._opened, self._name, self._refused, self.changed = opened, name, "", None
         return True
 
     def _follow(self) -> bool:
         before = self.directory
         if self._opened is None or isinstance(before, Absent):
             return False
-        if self._opened.info()["last_txnid"] == before._view.id():
+        if self._opened.info()["last_txnid"] == before.number:
             return False
-        self.directory = before.later(self._opened.begin(buffers=False), self._sealer)
+        self.directory, changed = before.later(self._opened.begin(buffers=False), self._sealer)
+        self.changed = None if changed is None else [key[1:].decode() for key in changed if key[:1] == APP]
         return True
 
     def _refuse(self, name: str, why: str) -> None:

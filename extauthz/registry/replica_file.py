@@ -14,8 +14,18 @@ from typing import Any, Final, NamedTuple
 
 import lmdb
 
-from extauthz.registry.feed import Entry, Position
-from extauthz.registry.records import CHANGE, KEY_PAIR, KINDS, MAC_BYTES, META, UNREADABLE, Prover, RecordBroken
+from extauthz.registry.records import (
+    CHANGE,
+    KEY_PAIR,
+    KINDS,
+    MAC_BYTES,
+    META,
+    UNREADABLE,
+    Entry,
+    Position,
+    Prover,
+    RecordBroken,
+)
 from extauthz.registry.sealing import SealBroken, Sealer, Vault
 
 FORMAT: Final = 1
@@ -77,7 +87,7 @@ def read_meta(view: lmdb.Transaction, sealer: Sealer) -> tuple[Meta, Vault, Prov
         sealed = base64.b64decode(told["hash_key"])
         vault = Vault(sealer, sealed)
         prover = Prover(vault)
-        prover.body(META, record)
+        prover.body(META, bytes(record))
         position = Position(told["registry"], told["revision"], told["mark"], sealed)
         return Meta(position, told["counts"], told["master_keys"]), vault, prover
     except SealBroken:
@@ -105,6 +115,21 @@ def read_through(path: Path, sealer: Sealer) -> Meta:
         raise ReplicaBroken("its pages are damaged") from None
     finally:
         opened.close()
+
+
+def prove(view: lmdb.Transaction, prover: Prover, stopping: Callable[[], bool]) -> None:
+    """Prove every record of a view, and their order, by which they are found. Raises ReplicaBroken."""
+    before = b""
+    try:
+        for place, (key, record) in enumerate(view.cursor()):
+            prover.body(key, record)
+            if key <= before:
+                raise ReplicaBroken("its records are out of order")
+            before = key
+            if not place % _TOGETHER and stopping():
+                return
+    except (RecordBroken, lmdb.Error):
+        raise ReplicaBroken("a record is damaged") from None
 
 
 class FileWriter:
@@ -140,8 +165,10 @@ class FileWriter:
     def resume(cls, path: Path, sealer: Sealer) -> "FileWriter":
         """Go on with a file that was read through. Raises ReplicaBroken."""
         opened = open_file(path, write=True)
-        with opened.begin() as view:
-            meta, _, _ = read_meta(view, sealer)
+        # As a writer: one that was killed may have committed a revision of which readers have not heard.
+        with opened.begin(write=True) as tx:
+            meta, _, _ = read_meta(tx, sealer)
+            tx.abort()
         writer = cls(opened, sealer, meta.position)
         writer.master_keys = meta.master_keys
         writer._counts.update(meta.counts)
@@ -166,6 +193,11 @@ class FileWriter:
             self._counts = before
             raise
         self.position = position
+
+    def prove(self, stopping: Callable[[], bool]) -> None:
+        """Prove every record that is there now. Any thread may do so. Raises ReplicaBroken."""
+        with self._opened.begin() as view:
+            prove(view, self._prover, stopping)
 
     def close(self) -> None:
         """Write no more."""

@@ -7,57 +7,34 @@ end the process that reads it through. It ends when whoever started it is gone.
 for people.
 """
 
-import base64
 import json
 import logging
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import lmdb
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from extauthz.registry.arrivals import Arrivals, arrivals_of
-from extauthz.registry.feed import Position, can_follow, changes_since, everything, position_of
+from extauthz.registry.feed import can_follow, changes_since, everything, position_of
 from extauthz.registry.last_uses import write_uses
 from extauthz.registry.migrate import check_schema
+from extauthz.registry.records import Position
 from extauthz.registry.replica_file import FileWriter, ReplicaBroken, read_through
 from extauthz.registry.replica_folder import ReplicaFolder
-from extauthz.registry.sealing import SealBroken, Sealer
+from extauthz.registry.replicator_settings import Settings
+from extauthz.registry.sealing import SealBroken
 from extauthz.registry.store import Store, StoreFault
 
 TELL_EVERY_S: Final = 1.0
 MAX_BACK_OFF_S: Final = 5.0
 """Between looks at a database that is down, in seconds."""
 _log: Final = logging.getLogger("extauthz")
-
-
-class Settings(NamedTuple):
-    """What a replicator is told. Travels over a pipe that nobody else reads."""
-
-    database: str
-    master_keys: list[str]
-    """In base64, newest first."""
-    folder: str
-    poll_s: float
-
-    @classmethod
-    def of(cls, database: str, master_keys: Sequence[bytes], folder: Path, poll_s: float) -> "Settings":
-        """Settings from what a configuration says."""
-        return cls(database, [base64.b64encode(key).decode() for key in master_keys], str(folder), poll_s)
-
-    @property
-    def sealer(self) -> Sealer:
-        """What opens secrets."""
-        return Sealer([base64.b64decode(key) for key in self.master_keys])
-
-    def __repr__(self) -> str:
-        return f"Settings(folder={self.folder!r}, poll_s={self.poll_s})"
 
 
 class Replicator:
@@ -101,6 +78,15 @@ class Replicator:
         self._folder.put_into_force(name)
         self._told_s = 0.0
         _log.info("replica of revision %d taken up", self._writer.position.revision)
+        threading.Thread(target=self._prove, args=(self._writer, name), name="prove", daemon=True).start()
+
+    def _prove(self, writer: FileWriter, name: str) -> None:
+        """Every record is proved when it is looked up; this finds those that a look-up would not find any more."""
+        try:
+            writer.prove(lambda: self._stopping.is_set() or self._writer is not writer)
+        except ReplicaBroken as error:
+            _log.error("the replica will be made anew: %s", error)
+            self._folder.report_damage(name)
 
     def _follow(self) -> None:
         failures = 0

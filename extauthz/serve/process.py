@@ -11,6 +11,7 @@ from extauthz.domain.clock import wall_clock_ms
 from extauthz.serve.metrics import ReloadMetrics
 from extauthz.serve.operations import OperationsServer
 from extauthz.serve.reload import Reloader
+from extauthz.serve.replicator_process import open_replicator
 from extauthz.serve.service import Service
 from extauthz.serve.watch import watch_files
 
@@ -23,7 +24,8 @@ class Process:
     def __init__(self, config: ServiceConfig, now_ms: Callable[[], int] = wall_clock_ms) -> None:
         """``now_ms`` gives the time in milliseconds since 1970. No configuration reaches it; tests pass their own."""
         self.service = Service(config, now_ms=now_ms)
-        self.reloader = Reloader(config, lambda: load(config.path), self.service.apply)
+        self._replicator = open_replicator(config)
+        self.reloader = Reloader(config, lambda: load(config.path), self._apply)
         self.service.registry.register(ReloadMetrics(self.reloader.status))
         self.operations = OperationsServer(config.file.operations, self.service.registry, self._readiness)
         self._watches = config.file.watch
@@ -32,9 +34,12 @@ class Process:
 
     async def run(self) -> None:
         """Start, serve until told to stop, stop. Raises OSError when an address cannot be bound."""
-        await self.start()
-        await self._stopping.wait()
-        await self.stop()
+        try:
+            await self.start()
+            await self._stopping.wait()
+            await self.stop()
+        finally:
+            self._replicator.stop()
 
     async def start(self) -> None:
         """Listen to signals and files, then open the ports."""
@@ -42,6 +47,7 @@ class Process:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
+        self._replicator.start()
         await self.service.start()
         self.operations.start()
         if self._watches:
@@ -53,6 +59,10 @@ class Process:
         await self.service.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.operations.stop()
+
+    def _apply(self, config: ServiceConfig) -> None:
+        self._replicator.configure(config)
+        self.service.apply(config)
 
     def _readiness(self) -> dict[str, Any]:
         return {**self.service.readiness(), **self.reloader.status.details()}

@@ -22,6 +22,7 @@ RESTART_ONLY: Final = (
     "drain",
     "decision_log",
     "tracing",
+    "registry",
 )
 """The keys that a running process cannot change: sockets, threads and stores that exist already."""
 KEPT_BY_SUPERVISOR: Final = ("operations", "watch")

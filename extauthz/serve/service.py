@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Lock
 from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -15,12 +16,14 @@ from extauthz.config.schema import ConfigFile
 from extauthz.config.secrets import FromFile
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
+from extauthz.domain.snapshot import Snapshot
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.observe.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.metrics import StateMetrics, build_registry
+from extauthz.serve.registry_follower import open_follower
 from extauthz.serve.replay_store import open_store
 from extauthz.transport.choice import choose_transport
 from extauthz.transport.contract import Health, Transport
@@ -74,6 +77,10 @@ class Service:
             gateway = snapshot.gateway
             horizon = gateway.horizon.starting_empty(now_ms())
             snapshot = snapshot._replace(gateway=replace(gateway, horizon=horizon))
+        self._swapping = Lock()
+        self._file_directory = snapshot.directory
+        self._registry = open_follower(config)
+        snapshot = self._registry.join(snapshot)
         self.servicer = Servicer(snapshot, self._store.store, Recorders(self._decision_log, metrics), now_ms)
         self._tracing = _open_tracing(config, self.servicer)
         self._checks: Checks = self._tracing or self.servicer
@@ -96,6 +103,7 @@ class Service:
             self._store.metrics,
             CertificateMetrics(self._certificates),
             KeyMetrics(self._keys),
+            self._registry.metrics,
         )
 
     async def start(self) -> None:
@@ -106,6 +114,7 @@ class Service:
             with listening(transport.address, _key(number)):
                 await transport.start()
         await self._keys.first_attempts()
+        await self._registry.start(self._follow_registry)
         self._health.serving = True
         for transport, certificates in zip(self.transports, self._certificates, strict=True):
             kind = type(transport).__name__.removesuffix("Transport").lower()
@@ -118,6 +127,7 @@ class Service:
         await asyncio.sleep(self._drain_s)
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
         await self._keys.stop()
+        await self._registry.stop()
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
@@ -140,15 +150,26 @@ class Service:
     def apply(self, config: ServiceConfig) -> None:
         """Decide by another configuration from the next check on. Callable from any thread."""
         self._metrics.follow(config.snapshot.gateway.apis)
-        self.servicer.adopt(config.snapshot, self._keys.follow)
+        self._registry.configure(config)
+        with self._swapping:  # a reload and a change of the registry may come at once
+            self._file_directory = config.snapshot.directory
+            self.servicer.adopt(self._registry.join(config.snapshot), self._keys.follow)
+
+    def _follow_registry(self) -> None:
+        """Decide by what the registry says now; the other half stays."""
+        with self._swapping:
+            snapshot = Snapshot(self.servicer.current.snapshot.gateway, self._file_directory)
+            self.servicer.adopt(self._registry.join(snapshot))
 
     def readiness(self) -> dict[str, Any]:
         """Whether checks should come here, and which revision decides them."""
         have_keys, plugins = self._keys.readiness()
+        have_apps, registry = self._registry.readiness()
         return {
-            "ready": self._health.serving and have_keys,
+            "ready": self._health.serving and have_keys and have_apps,
             "revision": self.servicer.current.snapshot.revision,
             "jwt_plugins": plugins,
+            **registry,
         }
 
 

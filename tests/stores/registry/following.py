@@ -13,7 +13,7 @@ from sqlalchemy import select
 from extauthz.domain.request import Stage
 from extauthz.registry.replica import Absent, Replica
 from extauthz.registry.replica_folder import ReplicaFolder
-from extauthz.registry.replicator import Settings
+from extauthz.registry.replicator_settings import Settings
 from extauthz.registry.sealing import Sealer, Vault
 from extauthz.registry.store import Store, revision_of
 from extauthz.registry.tables import APP_CODES, APPS, GRANTS, KEY_PAIRS
@@ -134,5 +134,6 @@ class Seen:
             grant = directory.grant(app_id, api_id, Stage(stage))
             if grant is not None:
                 answers["grants"][app_id, api_id, stage] = (grant.until_ms, grant.granted_by)
-        assert directory.sizes() == {kind: len(entries) for kind, entries in held.items()}
+        sizes = {kind: len(entries) for kind, entries in held.items()}
+        assert directory.sizes() == sizes, f"{directory.sizes()} instead of {sizes}"
         return answers
