@@ -121,7 +121,8 @@ def prove(view: lmdb.Transaction, prover: Prover, stopping: Callable[[], bool]) 
     """Prove every record of a view, and their order, by which they are found. Raises ReplicaBroken."""
     before = b""
     try:
-        for place, (key, record) in enumerate(view.cursor()):
+        records: Iterable[Any] = view.cursor()
+        for place, (key, record) in enumerate(records):
             prover.body(key, record)
             if key <= before:
                 raise ReplicaBroken("its records are out of order")

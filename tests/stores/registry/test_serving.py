@@ -1,15 +1,22 @@
 """Serving from the registry: real processes, both databases; what is committed decides checks within a second."""
 
+import base64
+import os
 import random
+import signal
 import statistics
 import time
 from pathlib import Path
 
+import grpc
 import pytest
-from tests.unit.serve.running import CODE, Caller, Running, base_config, free_ports, status_of
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
-from extauthz.registry import credentials, grants
+from extauthz.registry import apis, apps, credentials, grants
+from extauthz.registry.feed import position_of
+from extauthz.registry.reseal import reseal
+from extauthz.registry.sealing import Sealer, Vault
+from tests.process.running import CODE, Caller, Running, base_config, eventually, free_ports, status_of
 from tests.stores.registry.conftest import MASTER_KEY
 from tests.stores.registry.desk import MAPS, SHOP
 
@@ -18,11 +25,12 @@ FILE_APP = {"authorization": f"APPCODE {CODE}"}
 
 
 @pytest.fixture
-def start(tmp_path, database):
+def start(request, tmp_path):
     """Starts `extauthz serve` over the registry; with two workers, two callers, one for each."""
     started, callers = [], []
 
-    def start(workers=1, wait=True, folder="service", **registry):
+    def start(workers=1, wait=True, database=None):
+        database = database or request.getfixturevalue("database")
         port, _, operations = free_ports(3)
         config = base_config([{"address": f"127.0.0.1:{port}"}], operations)
         config["apis"].append(
@@ -32,11 +40,12 @@ def start(tmp_path, database):
             {**config["apis"][1], "id": "geosigned", "path": "/geosigned", "auth": {"internet": "digest"}}
         )
         config["replay"] = {"scope": "per_worker"}
-        config["registry"] = {"database": database, "master_keys": {"file": "master.keys"}, **registry}
-        (tmp_path / folder).mkdir(exist_ok=True)
-        write_master_keys(tmp_path / folder, MASTER_KEY)
+        config["registry"] = {"database": database, "master_keys": {"file": "master.keys"}}
+        folder = tmp_path / "service"
+        folder.mkdir(exist_ok=True)
+        write_master_keys(folder, MASTER_KEY)
         arguments = ("--workers", str(workers)) if workers > 1 else ()
-        running = Running(tmp_path / folder, config, *arguments)
+        running = Running(folder, config, *arguments)
         started.append(running)
         if wait:
             running.wait_ready()
@@ -52,8 +61,6 @@ def start(tmp_path, database):
 
 
 def write_master_keys(folder: Path, *keys: bytes) -> None:
-    import base64
-
     (folder / "master.keys").write_text("".join(base64.b64encode(key).decode() + "\n" for key in keys))
 
 
@@ -90,3 +97,150 @@ def test_a_grant_and_its_revocation_decide_every_worker_within_a_second(desk, co
                 assert time.monotonic() < committed_s + 10
             waited.append(time.monotonic() - committed_s)
     assert max(waited) < 1.0, f"median {statistics.median(waited):.3f} s, worst {max(waited):.3f} s"
+
+
+def test_a_change_of_the_file_keeps_the_registrys_apps_and_the_other_way_round(desk, coded, start):
+    running = start()
+    before = running.ready()["revision"]
+    running.write(running.config | {"grants": []})
+    eventually(lambda: running.ready()["revision"] != before)
+    assert statuses(running, "/coded", FILE_APP) == [403]
+    assert statuses(running, "/geocode", coded) == [200]
+    file_revision = running.ready()["revision"].partition("+")[0]
+    desk.do(lambda tx: grants.revoke(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+    eventually(lambda: statuses(running, "/geocode", coded) == [403])
+    assert running.ready()["revision"].partition("+")[0] == file_revision
+    assert f'extauthz_snapshot_info{{revision="{file_revision}"}}' in running.get("/metrics")[1]
+
+
+def test_signed_calls_of_the_registrys_app_pass_and_a_disabled_app_is_refused(desk, start):
+    made = desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", KEY))
+    desk.do(lambda tx: apis.register_api(tx, MAPS, "geosigned", "maps"))
+    desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geosigned"], "RELEASE"))
+    running = start()
+    assert statuses(running, "/geosigned", signed(made.app_secret)) == [200]
+    assert statuses(running, "/geosigned", signed("wrong")) == [403]
+    desk.do(lambda tx: apps.change_app(tx, SHOP, "shop-web", disabled=True))
+    eventually(lambda: statuses(running, "/geosigned", signed(made.app_secret)) == [403])
+    desk.do(lambda tx: apps.change_app(tx, SHOP, "shop-web", disabled=False))
+    eventually(lambda: statuses(running, "/geosigned", signed(made.app_secret)) == [200])
+    told = running.get("/metrics")[1] + running.log + str(running.ready())
+    assert made.app_secret not in told
+    assert base64.b64encode(MASTER_KEY).decode() not in told
+
+
+class TestFirstStart:
+    @pytest.fixture
+    def database(self, empty_database):
+        return empty_database
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_without_database_and_replica_the_registrys_apps_get_503_until_it_is_there(
+        self, start, make_desk, database, workers
+    ):
+        running = start(workers=workers, wait=False)
+        eventually(lambda: running.ready().get("registry") or running.ready().get("workers"))
+        eventually(lambda: statuses_or_none(running, "/coded", FILE_APP) == [200] * workers, 30)
+        assert statuses(running, "/coded", code_header("a-stranger-0001")) == [503] * workers
+        assert statuses(running, "/open", {}) == [200] * workers
+        status, body = running.get("/readyz")
+        assert status == 503, body
+        eventually(lambda: "holds no registry" in running.get("/readyz")[1])
+        assert 'reason="registry_unavailable"' in running.get("/metrics")[1]
+        assert running.metric("extauthz_registry_up") == 0
+        desk = make_desk(database)
+        desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+        code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web")).app_code
+        running.wait_ready()
+        eventually(lambda: statuses(running, "/geocode", code_header(code)) == [200] * workers)
+        assert statuses(running, "/coded", code_header("a-stranger-0001")) == [400] * workers
+        assert running.metric("extauthz_registry_up") == 1
+
+
+def statuses_or_none(running, path, headers):
+    try:
+        return statuses(running, path, headers)
+    except grpc.RpcError:
+        return None
+
+
+def test_with_the_database_gone_a_restart_serves_what_was_known(own_postgres, make_desk, start):
+    desk = make_desk(own_postgres.url)
+    desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+    coded = code_header(desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web")).app_code)
+    first = start(database=own_postgres.url)
+    assert statuses(first, "/geocode", coded) == [200]
+    own_postgres.stop(signal.SIGQUIT)
+    eventually(lambda: first.metric("extauthz_registry_up") == 0)
+    assert statuses(first, "/geocode", coded) == [200]
+    assert first.get("/readyz")[0] == 200
+    first.stop()
+    second = start(database=own_postgres.url)
+    assert statuses(second, "/geocode", coded) == [200]
+    eventually(lambda: second.ready()["registry"].get("fault"))
+    assert second.metric("extauthz_registry_up") == 0
+    assert second.metric("extauthz_registry_age_seconds") > 0
+    own_postgres.start()
+    desk.store.engine.dispose()
+    desk.do(lambda tx: grants.revoke(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+    eventually(lambda: statuses(second, "/geocode", coded) == [403])
+    eventually(lambda: second.metric("extauthz_registry_up") == 1)
+    assert second.log.count("read whole") == 1
+
+
+def test_a_replicator_that_is_killed_is_replaced_and_nothing_is_missed(desk, coded, start):
+    running = start(workers=2)
+    for act, wanted in ((grants.revoke, 403), (grants.grant, 200)):
+        os.kill(replicator_of(running), signal.SIGKILL)
+        desk.do(lambda tx, act=act: act(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+        eventually(lambda wanted=wanted: statuses(running, "/geocode", coded) == [wanted, wanted])
+    assert running.log.count("the replicator ended") == 2
+    running.stop()
+    assert not Path(f"/proc/{running.process.pid}").exists()
+
+
+def replicator_of(running):
+    def find():
+        for child in Path(f"/proc/{running.process.pid}/task").glob("*/children"):
+            for pid in child.read_text().split():
+                if b"extauthz.registry.replicator" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return int(pid)
+        return None
+
+    return eventually(find)
+
+
+def test_an_app_that_stands_in_both_places_is_the_files_and_is_told_of(desk, start):
+    running = start()
+    assert running.metric("extauthz_registry_conflicts") == 0
+    desk.do(lambda tx: apps.create_app(tx, SHOP, "app", "shop", "Same id"))
+    code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "app")).app_code
+    eventually(lambda: running.metric("extauthz_registry_conflicts") == 1)
+    assert running.ready()["registry"]["also_in_the_file"] == ["app"]
+    assert statuses(running, "/coded", code_header(code)) == [400]
+    assert statuses(running, "/coded", FILE_APP) == [200]
+    desk.do(lambda tx: apps.delete_app(tx, SHOP, "app"))
+    eventually(lambda: running.metric("extauthz_registry_conflicts") == 0)
+
+
+def test_master_keys_rotate_without_a_restart(desk, sealer, start):
+    newer = bytes(range(1, 33))
+    made = desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", KEY))
+    desk.do(lambda tx: apis.register_api(tx, MAPS, "geosigned", "maps"))
+    desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geosigned"], "RELEASE"))
+    running = start(workers=2)
+    assert statuses(running, "/geosigned", signed(made.app_secret)) == [200, 200]
+    write_master_keys(running.file.parent, newer, MASTER_KEY)
+    eventually(lambda: running.metric('extauthz_reloads_total{result="success"}') == 1)
+    reseal(desk.store, Sealer([newer, MASTER_KEY]))
+    write_master_keys(running.file.parent, newer)
+    eventually(lambda: running.metric('extauthz_reloads_total{result="success"}') == 2)
+    vault = Vault(Sealer([newer]), hash_key_of(desk.store))
+    second = desk.do(lambda tx: credentials.rotate_key(tx, vault, SHOP, KEY))
+    eventually(lambda: statuses(running, "/geosigned", signed(second.app_secret)) == [200, 200])
+    assert running.metric("extauthz_registry_unreadable_keys") == 0
+
+
+def hash_key_of(store):
+    with store.reading() as view:
+        return position_of(view).sealed_hash_key
