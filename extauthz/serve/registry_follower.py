@@ -120,7 +120,7 @@ class RegistryFollower:
 
     async def start(self, changed: Callable[[], None]) -> None:
         end_s = time.monotonic() + FIRST_LOOK_S
-        while not self._replica.look() and time.monotonic() < end_s:  # noqa: ASYNC110  no event crosses processes
+        while not self.look() and time.monotonic() < end_s:  # noqa: ASYNC110  no event crosses processes
             await asyncio.sleep(LOOK_S / 4)
         if isinstance(self._replica.directory, Absent):
             _log.error("nothing is known of the registry yet; apps that are not in the file get 503 until it is")
@@ -142,13 +142,17 @@ class RegistryFollower:
             told["also_in_the_file"] = self.conflicts[:_SHOWN]
         return not isinstance(directory, Absent), {"registry": told}
 
+    def look(self) -> bool:
+        """Whether the replica holds something new, which ``join`` gives from now on."""
+        return self._replica.look()
+
     async def _follow(self, changed: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
             if self._wanted is not None:
                 self._replica.trust(self._wanted)
                 self._wanted = None
-            if self._replica.look():
+            if self.look():
                 changed()
                 self._compare_changed()
             if self._conflicts is None:
