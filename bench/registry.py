@@ -21,7 +21,6 @@ import yaml
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.config import load
-from extauthz.decide.replay import MemoryReplayStore
 from extauthz.domain.request import Stage
 from extauthz.registry import apis, apps, grants
 from extauthz.registry.migrate import migrate
@@ -30,6 +29,7 @@ from extauthz.registry.rules import Actor, Role
 from extauthz.registry.sealing import Sealer
 from extauthz.registry.store import Store
 from extauthz.registry.tables import APPS, GRANTS, KEY_PAIRS
+from extauthz.replay.memory import MemoryReplayStore
 from extauthz.serve.registry_follower import RegistryFollower
 from extauthz.serve.replicator_process import open_replicator
 from extauthz.wire.generated import ext_authz_pb2 as pb
@@ -161,6 +161,7 @@ def followed(file: Path) -> Iterator[tuple[RegistryFollower, float, float]]:
         yield follower, time.monotonic() - began_s, pause_ms
     finally:
         replicator.stop()
+        follower.close()
 
 
 def costs(file: Path, follower: RegistryFollower, count: int) -> tuple[float, float]:
@@ -172,10 +173,8 @@ def costs(file: Path, follower: RegistryFollower, count: int) -> tuple[float, fl
     servicer.check(few[0])
     measured = []
     for payloads in (few, many, few, many):
-        answers = []
         began_s = time.thread_time()
-        for payload in payloads:
-            answers.append(servicer.check(payload))
+        answers = [servicer.check(payload) for payload in payloads]
         measured.append((time.thread_time() - began_s) / len(payloads) * 1e6)
         refused = sum(pb.CheckResponse.FromString(answer).status.code != 0 for answer in answers[::100])
         if refused:

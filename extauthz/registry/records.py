@@ -93,7 +93,7 @@ class Prover:
 
     def _mac(self, key: bytes, body: bytes) -> bytes:
         keyed = self._keyed.copy()
-        keyed.update(len(key).to_bytes(2, "little") + key + body)
+        keyed.update(b"%d:%b%b" % (len(key), key, body))
         return keyed.digest()
 
 
@@ -133,13 +133,10 @@ def read_pair(body: bytes) -> SealedPair:
     owner_at = _KEY_HEAD.size + id_length
     secret_at = owner_at + owner_length
     previous_at = secret_at + secret_length
-    return SealedPair(
-        App(body[_KEY_HEAD.size : owner_at].decode(), body[owner_at:secret_at].decode(), bool(flags & _DISABLED)),
-        body[secret_at:previous_at],
-        body[previous_at:] if previous_length else None,
-        None if until_ms == _NEVER else until_ms,
-        not flags & UNREADABLE,
-    )
+    app = App(body[_KEY_HEAD.size : owner_at].decode(), body[owner_at:secret_at].decode(), bool(flags & _DISABLED))
+    previous = body[previous_at:] if previous_length else None
+    readable = not flags & UNREADABLE
+    return SealedPair(app, body[secret_at:previous_at], previous, None if until_ms == _NEVER else until_ms, readable)
 
 
 def code_body(code: Code) -> bytes:

@@ -7,8 +7,8 @@ they are looked up.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final
 
 import lmdb
 
@@ -37,7 +37,6 @@ from extauthz.registry.sealing import SealBroken, Sealer, Vault
 
 KEPT: Final = 4096
 """Decoded entries in each of two generations, each entry about a kilobyte."""
-Decoded = TypeVar("Decoded")
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -102,26 +101,38 @@ class ReplicaDirectory:
         """An app by its id. Raises DirectoryUnavailable, as all of these."""
         key = app_key(app_id)
         found: App | None = self._kept.get(key)
-        return found or self._decode(key, lambda body: read_app(key, body))
+        if found is None and (body := self._body(key)) is not None:
+            found = read_app(key, body)
+            self._kept.put(key, found)
+        return found
 
     def key_pair(self, app_key: bytes) -> KeyPair | None:
         """A key pair by its AppKey."""
         key = KEY_PAIR + app_key
         found: KeyPair | None = self._kept.get(key)
-        return found or self._decode(key, lambda body: self._open_pair(app_key, body))
+        if found is None and (body := self._body(key)) is not None:
+            found = self._open_pair(app_key, body)
+            if found is not None:
+                self._kept.put(key, found)
+        return found
 
     def app_of_code(self, code_hash: bytes) -> App | None:
         """The app that an AppCode belongs to, by the hash that the registry keeps."""
         key = APP_CODE + code_hash
         found: Code | None = self._kept.get(key)
-        found = found or self._decode(key, self._read_code)
+        if found is None and (body := self._body(key)) is not None:
+            found = read_code(body)
+            self._kept.put(key, found)
         return None if found is None else found.app
 
     def grant(self, app_id: str, api_id: str, stage: Stage) -> Grant | None:
         """The grant of an app for an API in a stage, whether it still holds or not."""
         key = grant_key(app_id, api_id, stage)
         found: Grant | None = self._kept.get(key)
-        return found or self._decode(key, lambda body: read_grant(app_id, api_id, stage, body))
+        if found is None and (body := self._body(key)) is not None:
+            found = read_grant(app_id, api_id, stage, body)
+            self._kept.put(key, found)
+        return found
 
     def sizes(self) -> dict[str, int]:
         """How many entries of each kind there are."""
@@ -137,41 +148,30 @@ class ReplicaDirectory:
         kept = _Kept({}, {}) if changed is None else self._kept.without(changed)
         return ReplicaDirectory(view, meta, vault, prover, kept, self._damage), changed
 
-    def _decode(self, key: bytes, decode: Callable[[bytes], Decoded | None]) -> Decoded | None:
+    def _body(self, key: bytes) -> bytes | None:
+        """What a record says, once it is proved."""
         if len(key) > MAX_KEY:
             return None
         try:
             with self._reading:
                 record = self._view.get(key)
-            if record is None:
-                return None
-            decoded = decode(self._prover.body(key, bytes(record)))
+            return None if record is None else self._prover.body(key, bytes(record))
         except (RecordBroken, lmdb.Error):
             self._damage.seen = True
             raise DirectoryUnavailable("a record of the replica is damaged") from None
-        except SealBroken as error:
-            raise DirectoryUnavailable(str(error)) from None
-        if decoded is not None:
-            self._kept.put(key, decoded)
-        return decoded
 
     def _open_pair(self, key: bytes, body: bytes) -> KeyPair | None:
-        sealed = read_pair(body)
-        if not sealed.is_readable:
+        app, sealed, sealed_previous, previous_until_ms, is_readable = read_pair(body)
+        if not is_readable:
             return None
         name = key.decode()
-        self._keep_app(sealed.app)
-        previous = None if sealed.previous is None else self._sealer.open(sealed.previous, name)
-        secret = self._sealer.open(sealed.secret, name)
-        return KeyPair(sealed.app.id, name, secret, previous, sealed.previous_until_ms)
-
-    def _read_code(self, body: bytes) -> Code:
-        code = read_code(body)
-        self._keep_app(code.app)
-        return code
-
-    def _keep_app(self, app: App) -> None:
-        self._kept.put(app_key(app.id), app)
+        try:
+            secret = self._sealer.open(sealed, name)
+            previous = None if sealed_previous is None else self._sealer.open(sealed_previous, name)
+        except SealBroken as error:
+            raise DirectoryUnavailable(str(error)) from None
+        self._kept.put(app_key(app.id), app)  # which is asked for next
+        return KeyPair(app.id, name, secret, previous, previous_until_ms)
 
 
 class Absent:
@@ -233,6 +233,10 @@ class Replica:
         """Open secrets with other master keys from the next directory on."""
         self._sealer = sealer
         self._name = self._refused = ""
+
+    def close(self) -> None:
+        """Know nothing any more; what is still in use of it is closed when nobody uses it."""
+        self.directory, self._opened, self._name = Absent(), None, ""
 
     def _open(self, name: str) -> bool:
         if name == self._refused:

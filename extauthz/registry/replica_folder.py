@@ -128,6 +128,14 @@ class ReplicaFolder:
             if not file.name.startswith(name):
                 self._remove(file.name)
 
+    def withdraw(self) -> None:
+        """Let nobody open the file in force until it was read through, unless somebody writes it at this moment."""
+        with suppress(OSError), self.only_writer() as mine:
+            name = self.current()
+            if mine and name:
+                self._write(_ON_TRIAL, f"{name} 0")
+                self._remove(_CURRENT)
+
     def take_on_trial(self) -> str:
         """The file in force, which is not in force until ``put_into_force``; empty: there is none to be trusted.
 

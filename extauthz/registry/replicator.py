@@ -204,6 +204,7 @@ def _told(error: Exception) -> str:
 def main() -> int:
     """Follow the registry until standard input ends."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s replicator: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = Settings(**json.loads(sys.stdin.readline()))
     stopping = threading.Event()
 

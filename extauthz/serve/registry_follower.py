@@ -4,20 +4,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from extauthz.config import ServiceConfig
 from extauthz.config.sections.registry import RegistryAccess, registry_access
 from extauthz.domain.snapshot import Snapshot
 from extauthz.domain.snapshot.directory import EMPTY, DirectoryUnavailable, JoinedDirectory
-from extauthz.families import Gauge, OverWorkers
 from extauthz.registry.replica import Absent, Replica
 from extauthz.registry.replica_folder import ReplicaFolder, age_s
 from extauthz.registry.sealing import Sealer
+from extauthz.serve.registry_metrics import NoMetrics, RegistryMetrics
 
 LOOK_S: Final = 0.1
 """How often the replica is looked at, in seconds; a look that finds nothing new takes microseconds."""
@@ -63,7 +62,7 @@ class NoRegistry:
     """A configuration without a registry: all apps stand in the file."""
 
     def __init__(self) -> None:
-        self.metrics: Collector = _NoMetrics()
+        self.metrics: Collector = NoMetrics()
 
     def join(self, snapshot: Snapshot) -> Snapshot:
         return snapshot
@@ -95,7 +94,9 @@ class RegistryFollower:
         self._file = EMPTY
         self._conflicts: set[str] | None = None
         self._task: asyncio.Task[None] | None = None
-        self.metrics: Collector = RegistryMetrics(self)
+        self.metrics: Collector = RegistryMetrics(
+            self.folder, lambda: self._replica.directory, lambda: len(self._conflicts or ())
+        )
 
     @property
     def directory(self) -> Any:
@@ -132,6 +133,10 @@ class RegistryFollower:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    def close(self) -> None:
+        """Know nothing any more."""
+        self._replica.close()
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         status, directory = self.folder.status(), self._replica.directory
@@ -192,41 +197,3 @@ class RegistryFollower:
                 _log.warning("app %s stands in the file and in the registry; the registry's is nobody", app_id)
         elif not in_both:
             conflicts.discard(app_id)
-
-
-class _NoMetrics(Collector):
-    def collect(self) -> Iterator[Metric]:
-        """Nothing."""
-        return iter(())
-
-
-class RegistryMetrics(Collector):
-    """How the registry is followed."""
-
-    def __init__(self, follower: RegistryFollower) -> None:
-        self._follower = follower
-
-    def collect(self) -> Iterator[Metric]:
-        """What a scrape sees."""
-        status, directory = self._follower.folder.status(), self._follower.directory
-        is_absent = isinstance(directory, Absent)
-        yield Gauge(
-            "extauthz_registry_up",
-            "1 while the registry's database can be followed.",
-            OverWorkers.LOWEST,
-            value=status.up,
-        )
-        age = age_s(status)
-        if age is not None:
-            yield Gauge(
-                "extauthz_registry_age_seconds",
-                "Since the replica was last seen to be what the registry is.",
-                OverWorkers.HIGHEST,
-                value=age,
-            )
-        yield Gauge("extauthz_registry_revision", "Revision of the registry that is served.", OverWorkers.LOWEST, value=0 if is_absent else directory.meta.position.revision,
-        )  # fmt: skip
-        yield Gauge("extauthz_registry_unreadable_keys", "Key pairs whose secret no master key opens.", OverWorkers.HIGHEST, value=0 if is_absent else directory.meta.counts["unreadable"],
-        )  # fmt: skip
-        yield Gauge("extauthz_registry_conflicts", "Apps of the registry that stand in the configuration file too.", OverWorkers.HIGHEST, value=len(self._follower.conflicts),
-        )  # fmt: skip

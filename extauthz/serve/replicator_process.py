@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Final, Protocol
 
 from extauthz.config import ServiceConfig
+from extauthz.registry.replica_folder import ReplicaFolder
 from extauthz.registry.replicator_settings import Settings
 from extauthz.serve.registry_follower import access_of
 
@@ -68,6 +70,7 @@ class ReplicatorProcess:
         self._thread = threading.Thread(target=self._run, name="replicator", daemon=True)
 
     def start(self) -> None:
+        ReplicaFolder(Path(self._settings.folder)).withdraw()
         self._thread.start()
 
     def configure(self, config: ServiceConfig, *, folder_too: bool = False) -> None:

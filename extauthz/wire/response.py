@@ -14,12 +14,13 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from extauthz.decide.upstream import upstream_changes
 from extauthz.domain import reason
+from extauthz.domain.app import App
 from extauthz.domain.decision import Allow, Deny, Subject, Upstream
 from extauthz.domain.header_names import X_CA_ERROR_CODE, X_CA_ERROR_MESSAGE, X_CA_REQUEST_ID, as_written
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
-from extauthz.domain.settings import ErrorSettings, Reveal
+from extauthz.domain.settings import ErrorSettings, IdentityFact, Reveal
 from extauthz.domain.snapshot.gateway import Gateway
 from extauthz.wire.generated import ext_authz_pb2 as pb
 
@@ -40,15 +41,22 @@ _DO_NOT_APPEND: Final = pb.BoolValue(value=False)
 _GRPC_MESSAGE_SAFE: Final = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _MINIMAL_SIGNATURE_MESSAGE: Final = "Invalid Signature"
 _CACHED_ANSWERS: Final = 8192
+_APP_ID: Final = "\x01"
+_OWNER: Final = "\x02"
+"""Repeated to the length of what they stand for. No id or owner holds them, and protobuf writes none so often."""
+_APP_ID_BYTES: Final = _APP_ID.encode()
+_OWNER_BYTES: Final = _OWNER.encode()
+_LEAST_STAND_IN: Final = 4
+"""Shorter ids are told one by one: a stand-in of their length could be met elsewhere in a message."""
 
 
 class Responder:
     """Builds the answers of one gateway half; a change of the directory leaves them as they are.
 
-    Answers repeat: for one app and API they differ only in the request id. So each is built once with a stand-in of
-    the same length, and the id is put in its place. The stand-in is random, so no client can send it. What one request
-    alone is told, or carries upstream, is a message of its own, joined to the first: a parser merges the two
-    (protobuf encoding, "Last One Wins").
+    Answers repeat: for one API they differ only in the request id and the app. So each is built once with a stand-in
+    of the same length, and the id is put in its place. The stand-in is random, so no client can send it. What is told
+    of the app, of which there may be a million, and what one request alone is told, or carries upstream, are messages
+    of their own, joined to the first: a parser merges them (protobuf encoding, "Last One Wins").
     """
 
     def __init__(self, gateway: Gateway, stand_in: str) -> None:
@@ -57,6 +65,11 @@ class Responder:
         self._stand_in_bytes = stand_in.encode()
         self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_allowed)
         self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_denied)
+        self._of_app = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_of_app)
+        self._app_named = lru_cache(maxsize=_CACHED_ANSWERS)(_name_app)
+        facts = gateway.settings.identity_headers
+        self._app_id_headers = tuple([name for name, fact in facts if fact is IdentityFact.APP_ID])
+        self._owner_headers = tuple([name for name, fact in facts if fact is IdentityFact.OWNER])
         self._carried = lru_cache(maxsize=_CACHED_ANSWERS)(carry)
         self._told = lru_cache(maxsize=len(reason.CATALOGUE))(lambda answer, grpc: tell(answer, stand_in, grpc))
 
@@ -66,11 +79,23 @@ class Responder:
         """The serialized CheckResponse. ``revision`` comes from ``tell_revision``."""
         if isinstance(decision, Allow):
             headers, misspelled = decision.extra
-            built = self._allowed(decision.label, decision.about, network, tuple([name for name, _ in headers]))
+            carried = tuple([name for name, _ in headers])
+            app = decision.about.app
+            if app is None:
+                built = self._allowed(decision.label, decision.about, network, carried)
+            else:
+                carried += self._headers_of_app(app)
+                built = self._allowed(decision.label, _without_app(decision.about), network, carried)
+                built += self._tell_app(app)
             if headers or misspelled:
                 built += self._carried(headers, misspelled)
         else:
-            built = self._denied(decision.reason, decision.about, network, grpc_caller)
+            app = decision.about.app
+            if app is None:
+                built = self._denied(decision.reason, decision.about, network, grpc_caller)
+            else:
+                built = self._denied(decision.reason, _without_app(decision.about), network, grpc_caller)
+                built += self._app_named(app)
             answer = answer_of(decision.reason, decision.fact, self._settings.errors)
             built += tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
         return built.replace(self._stand_in_bytes, request_id.encode()) + revision
@@ -95,9 +120,38 @@ class Responder:
             "api": about.api.id if about.api else "",
             "stage": about.stage or "",
             "method": about.method,
-            "app_id": about.app.id if about.app else "",
+            "app_id": "",
         }
         return _struct(facts)
+
+    def _headers_of_app(self, app: App) -> tuple[str, ...]:
+        return self._app_id_headers + self._owner_headers if app.owner else self._app_id_headers
+
+    def _tell_app(self, app: App) -> bytes:
+        """What an allow tells of its app, to be joined to what holds for all apps."""
+        app_id, owner = app.id.encode(), app.owner.encode()
+        if len(app_id) < _LEAST_STAND_IN or 0 < len(owner) < _LEAST_STAND_IN:
+            return self._of_app(app.id, app.owner)
+        told = self._of_app(_APP_ID * len(app_id), _OWNER * len(owner))
+        return told.replace(_APP_ID_BYTES * len(app_id), app_id).replace(_OWNER_BYTES * len(owner) or b"\0", owner)
+
+    def _build_of_app(self, app_id: str, owner: str) -> bytes:
+        headers = [_header(name, app_id) for name in self._app_id_headers]
+        if owner:
+            headers += [_header(name, owner) for name in self._owner_headers]
+        changes = pb.OkHttpResponse(headers=headers)
+        return pb.CheckResponse(ok_response=changes, dynamic_metadata=_struct({"app_id": app_id})).SerializeToString()
+
+
+def _without_app(about: Subject) -> Subject:
+    return Subject(about.api, about.stage, about.method)
+
+
+def _name_app(app: App) -> bytes:
+    """What a denial tells of its app. No headers: those of an allow would turn it into one."""
+    named = pb.CheckResponse()
+    named.dynamic_metadata.fields["app_id"].string_value = app.id
+    return named.SerializeToString()
 
 
 def tell_revision(revision: str) -> bytes:
