@@ -65,7 +65,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     app = snapshot.directory.app_of_code(hash_app_code(code)) if len(code) <= _MAX_LENGTH else None
     if app is None:
         return Refusal(reason.APP_CODE_UNKNOWN)
-    return Proof(AuthMethod.APP_CODE, app=app)
+    return Proof(AuthMethod.APP_CODE, app=app, credential=f"code/{app.code_id}" if app.code_id else "")
 
 
 def _credential_headers(api: Api) -> tuple[str, ...]:

@@ -81,7 +81,9 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     pair = snapshot.directory.key_pair(app_key)
     app = None if pair is None else snapshot.directory.app(pair.app_id)
     reading = _matching_reading(pair or _STRANGER, algorithm, signature, string, api)
+    credential = "key"
     if not reading and pair is not None and (previous := pair.previous_at(now_ms)) is not None:
+        credential = "previous"
         reading = _matching_reading(replace(pair, secret=previous), algorithm, signature, string, api)
     echo = "" if reading else string.echo()  # for an unknown key too: it must not take less time
     if app is None or pair is None:
@@ -98,7 +100,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
     if refusal:
         return refusal
     uses = _uses(request, api, snapshot, pair, signature, names, now_ms)
-    return Proof(AuthMethod.DIGEST, app, "", uses, reading, warning)
+    return Proof(AuthMethod.DIGEST, app, "", uses, reading, warning, credential=f"{credential}/{pair.app_key}")
 
 
 def _matching_reading(pair: KeyPair, algorithm: str, signature: bytes, string: StringToSign, api: Api) -> str:

@@ -95,4 +95,4 @@ def _allow(check: Progress) -> Allow:
     proof = check.proof
     about = Subject(check.api, check.stage, check.method, check.app)
     label = ALLOWED if check.methods else ANONYMOUS
-    return Allow(label, about, check.extra, proof.uses, proof.reading, proof.warning)
+    return Allow(label, about, check.extra, proof.uses, proof.reading, proof.warning, proof.credential)

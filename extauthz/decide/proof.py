@@ -39,4 +39,5 @@ def _combine(proofs: list[Proof]) -> Proof:
         reading="".join(proof.reading for proof in proofs),
         warning="".join(proof.warning for proof in proofs),
         claim_headers=tuple(header for proof in proofs for header in proof.claim_headers),
+        credential="".join(proof.credential for proof in proofs),
     )

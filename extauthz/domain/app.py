@@ -18,6 +18,8 @@ class App:
     owner: str = ""
     """The account that the app belongs to; an API's owner may grant other accounts' apps by their id."""
     disabled: bool = False
+    code_id: str = ""
+    """The id of the AppCode by which the registry knew the app; empty where it was another credential."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,6 +56,8 @@ class Proof(NamedTuple):
     warning: str = ""
     """What strict mode would have refused; empty when nothing."""
     claim_headers: tuple[tuple[str, str], ...] = ()
+    credential: str = ""
+    """Which credential of the app it was: ``key/APPKEY``, ``previous/APPKEY`` (its older secret), ``code/ID``."""
 
 
 class Extra(NamedTuple):
@@ -94,6 +96,8 @@ class Allow(NamedTuple):
     uses: tuple[OneTimeUse, ...] = ()
     reading: str = ""
     warning: str = ""
+    credential: str = ""
+    """As the proof names it."""
 
 
 class Deny(NamedTuple):

@@ -150,8 +150,9 @@ def read_code(body: bytes) -> Code:
     """The AppCode of a record."""
     flags, id_length, code_id = _CODE_HEAD.unpack_from(body)
     owner_at = _CODE_HEAD.size + id_length
-    app = App(body[_CODE_HEAD.size : owner_at].decode(), body[owner_at:].decode(), bool(flags & _DISABLED))
-    return Code(str(uuid.UUID(bytes=code_id)), app)
+    name, owner = body[_CODE_HEAD.size : owner_at].decode(), body[owner_at:].decode()
+    known_by = str(uuid.UUID(bytes=code_id))
+    return Code(known_by, App(name, owner, bool(flags & _DISABLED), known_by))
 
 
 def grant_body(grant: Grant) -> bytes:

@@ -16,6 +16,7 @@ from extauthz.domain.snapshot.directory import EMPTY, DirectoryUnavailable, Join
 from extauthz.registry.replica import Absent, Replica
 from extauthz.registry.replica_folder import ReplicaFolder, age_s
 from extauthz.registry.sealing import Sealer
+from extauthz.serve.last_uses import LastUses
 from extauthz.serve.registry_metrics import NoMetrics, RegistryMetrics
 
 LOOK_S: Final = 0.1
@@ -30,6 +31,10 @@ class Follower(Protocol):
     """Brings the registry's half of a directory to a snapshot."""
 
     metrics: Collector
+
+    @property
+    def uses(self) -> "LastUses | None":
+        """What is to be told of each decision, besides."""
 
     def join(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot of a configuration with the registry's apps behind the file's."""
@@ -63,6 +68,7 @@ class NoRegistry:
 
     def __init__(self) -> None:
         self.metrics: Collector = NoMetrics()
+        self.uses: LastUses | None = None
 
     def join(self, snapshot: Snapshot) -> Snapshot:
         return snapshot
@@ -93,6 +99,7 @@ class RegistryFollower:
         self._wanted: Sealer | None = None
         self._file = EMPTY
         self._conflicts: set[str] | None = None
+        self.uses: LastUses = LastUses(lambda app_id: self._file.app(app_id) is not None)
         self._task: asyncio.Task[None] | None = None
         self.metrics: Collector = RegistryMetrics(
             self.folder, lambda: self._replica.directory, lambda: len(self._conflicts or ())
@@ -133,6 +140,7 @@ class RegistryFollower:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            await asyncio.to_thread(self.uses.hand_on, self.folder)
 
     def close(self) -> None:
         """Know nothing any more."""
@@ -162,6 +170,8 @@ class RegistryFollower:
                 self._compare_changed()
             if self._conflicts is None:
                 await self._compare_all()
+            if self.uses.are_due():
+                await asyncio.to_thread(self.uses.hand_on, self.folder)
 
     def _joined(self) -> JoinedDirectory:
         directory = self._replica.directory

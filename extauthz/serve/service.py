@@ -22,6 +22,7 @@ from extauthz.keys.metrics import KeyMetrics
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.observe.log_output import LogOutput, LogStream, open_file
+from extauthz.serve.last_uses import LastUses
 from extauthz.serve.metrics import StateMetrics, build_registry
 from extauthz.serve.registry_follower import open_follower
 from extauthz.serve.replay_store import open_store
@@ -51,13 +52,18 @@ class Traced(Checks, Protocol):
 class Recorders:
     """The decision log and the metrics: in this order, so that only what is recorded is counted."""
 
-    def __init__(self, log: DecisionLog | NullDecisionLog, metrics: CheckMetrics) -> None:
+    def __init__(self, log: DecisionLog | NullDecisionLog, metrics: CheckMetrics, uses: LastUses | None = None) -> None:
         self._log = log
         self._metrics = metrics
+        self._uses = uses
 
     def record(self, checked: Checked) -> bool:
-        """Tell both; whether the decision may stand."""
-        return self._log.record(checked) and self._metrics.record(checked)
+        """Tell all of them; whether the decision may stand."""
+        if not (self._log.record(checked) and self._metrics.record(checked)):
+            return False
+        if self._uses is not None:
+            self._uses.record(checked)
+        return True
 
 
 class Service:
@@ -81,7 +87,8 @@ class Service:
         self._file_directory = snapshot.directory
         self._registry = open_follower(config)
         snapshot = self._registry.join(snapshot)
-        self.servicer = Servicer(snapshot, self._store.store, Recorders(self._decision_log, metrics), now_ms)
+        recorders = Recorders(self._decision_log, metrics, self._registry.uses)
+        self.servicer = Servicer(snapshot, self._store.store, recorders, now_ms)
         self._tracing = _open_tracing(config, self.servicer)
         self._checks: Checks = self._tracing or self.servicer
         self._certificates = [

@@ -46,8 +46,9 @@ _OWNER: Final = "\x02"
 """Repeated to the length of what they stand for. No id or owner holds them, and protobuf writes none so often."""
 _APP_ID_BYTES: Final = _APP_ID.encode()
 _OWNER_BYTES: Final = _OWNER.encode()
-_LEAST_STAND_IN: Final = 4
-"""Shorter ids are told one by one: a stand-in of their length could be met elsewhere in a message."""
+_STAND_IN_LENGTHS: Final = range(4, 128)
+"""Others are told one by one: a shorter stand-in could be met elsewhere in a message, and the length of a longer one is
+written in two bytes, of which the last could be taken for its first character."""
 
 
 class Responder:
@@ -129,11 +130,13 @@ class Responder:
 
     def _tell_app(self, app: App) -> bytes:
         """What an allow tells of its app, to be joined to what holds for all apps."""
-        app_id, owner = app.id.encode(), app.owner.encode()
-        if len(app_id) < _LEAST_STAND_IN or 0 < len(owner) < _LEAST_STAND_IN:
-            return self._of_app(app.id, app.owner)
+        app_id = _unchanged(app.id).encode()
+        owner = _unchanged(app.owner).encode() if self._owner_headers else b""
+        if len(app_id) not in _STAND_IN_LENGTHS or (owner and len(owner) not in _STAND_IN_LENGTHS):
+            return self._of_app(app.id, owner.decode())
         told = self._of_app(_APP_ID * len(app_id), _OWNER * len(owner))
-        return told.replace(_APP_ID_BYTES * len(app_id), app_id).replace(_OWNER_BYTES * len(owner) or b"\0", owner)
+        told = told.replace(_APP_ID_BYTES * len(app_id), app_id)
+        return told.replace(_OWNER_BYTES * len(owner), owner) if owner else told
 
     def _build_of_app(self, app_id: str, owner: str) -> bytes:
         headers = [_header(name, app_id) for name in self._app_id_headers]

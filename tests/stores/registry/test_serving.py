@@ -16,6 +16,7 @@ from extauthz.registry import apis, apps, credentials, grants
 from extauthz.registry.feed import position_of
 from extauthz.registry.reseal import reseal
 from extauthz.registry.sealing import Sealer, Vault
+from extauthz.registry.text import utc_text
 from tests.process.running import CODE, Caller, Running, base_config, eventually, free_ports, status_of
 from tests.stores.registry.conftest import MASTER_KEY
 from tests.stores.registry.desk import MAPS, SHOP
@@ -244,3 +245,33 @@ def test_master_keys_rotate_without_a_restart(desk, sealer, start):
 def hash_key_of(store):
     with store.reading() as view:
         return position_of(view).sealed_hash_key
+
+
+def test_who_lists_keys_sees_when_each_secret_was_last_used(desk, start):
+    first = desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", KEY))
+    code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web"))
+    for api in ("geosigned", "geocode"):
+        desk.do(lambda tx, api=api: apis.register_api(tx, MAPS, api, "maps") if api == "geosigned" else None)
+        desk.do(lambda tx, api=api: grants.grant(tx, MAPS, ["shop-web"], [api], "RELEASE"))
+    running = start()
+    began = now_text()
+    assert statuses(running, "/geosigned", signed(first.app_secret)) == [200]
+    second = desk.do(lambda tx: credentials.rotate_key(tx, desk.vault, SHOP, KEY, 600_000))
+    eventually(lambda: statuses(running, "/geosigned", signed(second.app_secret)) == [200])
+    assert statuses(running, "/geosigned", signed(first.app_secret)) == [200], "both secrets are valid"
+    assert statuses(running, "/geosigned", signed("another")) == [403]
+    assert statuses(running, "/geocode", code_header(code.app_code)) == [200]
+    assert statuses(running, "/coded", FILE_APP) == [200]
+    running.stop()  # hands on what was noted within the last minute ...
+    again = start()  # ... to whoever writes the replica next
+    eventually(lambda: len(desk.everything()["last_uses"]) == 3)
+    (key,) = desk.see(credentials.list_keys, SHOP, "shop-web")
+    assert began <= key.last_used <= now_text()
+    assert began <= key.previous_last_used <= now_text()
+    assert desk.see(credentials.list_codes, SHOP, "shop-web")[0].last_used >= began
+    assert {row[3] for row in desk.everything()["last_uses"]} == {"internet"}
+    again.stop()
+
+
+def now_text():
+    return utc_text(time.time_ns() // 1_000_000)

@@ -137,3 +137,32 @@ def test_classic_instances_have_no_error_codes():
     denied = answer(Deny(reason.APP_CODE_UNKNOWN, Subject()), errors)
     assert "X-Ca-Error-Code" not in [one.header.key for one in denied.denied_response.headers]
     assert error_header(denied, "X-Ca-Error-Message") == "Invalid AppCode `not exists`"
+
+
+LENGTHS = [1, 3, 4, 5, 8, 13, 64, 126, 127, 128, 129, 130, 257, 258, 300]
+CHARACTERS = st.characters(categories=["L", "N"], include_characters="._-")
+
+
+@given(
+    st.sampled_from(LENGTHS).flatmap(lambda length: st.text(CHARACTERS, min_size=length, max_size=length)),
+    st.sampled_from([0, *LENGTHS]).flatmap(lambda length: st.text(CHARACTERS, min_size=length, max_size=length)),
+    st.booleans(),
+)
+def test_whatever_an_app_and_its_owner_are_called_the_answer_tells_it_as_it_is(app_id, owner, tells_owner):
+    named = {"x-app": IdentityFact.APP_ID, "x-id": IdentityFact.REQUEST_ID}
+    headers = named | ({"x-owner": IdentityFact.OWNER} if tells_owner else {})
+    responder = Responder(snapshot(settings=Settings(identity_headers=tuple(headers.items()))).gateway, STAND_IN)
+    about = Subject(api("orders"), method="digest", app=App(app_id, owner))
+    for decision in (Allow(ALLOWED, about), Deny(reason.NOT_GRANTED, about)):
+        built = responder.respond(decision, Network.INTERNET, REQUEST_ID, False, tell_revision("r1"))
+        told = pb.CheckResponse.FromString(built)
+        assert told.dynamic_metadata["app_id"] == app_id
+        assert told.WhichOneof("http_response") == ("ok_response" if isinstance(decision, Allow) else "denied_response")
+        assert (told.status.code == 0) is isinstance(decision, Allow)
+        if isinstance(decision, Allow):
+            values = {one.header.key: one.header.value for one in told.ok_response.headers}
+            assert values == {"x-app": app_id, "x-id": REQUEST_ID} | (
+                {"x-owner": owner} if tells_owner and owner else {}
+            )
+            assert ("x-owner" in told.ok_response.headers_to_remove) is (tells_owner and not owner)
+            assert "x-app" not in told.ok_response.headers_to_remove
