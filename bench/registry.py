@@ -9,6 +9,7 @@ import asyncio
 import base64
 import os
 import random
+import resource
 import tempfile
 import threading
 import time
@@ -162,6 +163,8 @@ def followed(file: Path) -> Iterator[tuple[RegistryFollower, float, float]]:
     finally:
         replicator.stop()
         follower.close()
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        say("processor time of replicators so far", f"{used.ru_utime + used.ru_stime:.1f} s")
 
 
 def costs(file: Path, follower: RegistryFollower, count: int) -> tuple[float, float]:

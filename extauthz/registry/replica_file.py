@@ -200,10 +200,6 @@ class FileWriter:
         with self._opened.begin() as view:
             prove(view, self._prover, stopping)
 
-    def close(self) -> None:
-        """Write no more."""
-        self._opened.close()
-
     def _write_some(self, entries: Iterator[Entry]) -> bool:
         count = 0
         with self._opened.begin(write=True) as tx:

@@ -12,193 +12,56 @@ import logging
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Final
 
-import lmdb
-from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
-
-from extauthz.registry.arrivals import Arrivals, arrivals_of
-from extauthz.registry.feed import can_follow, changes_since, everything, position_of
-from extauthz.registry.last_uses import write_uses
-from extauthz.registry.migrate import check_schema
-from extauthz.registry.records import Position
 from extauthz.registry.replica_file import FileWriter, ReplicaBroken, read_through
 from extauthz.registry.replica_folder import ReplicaFolder
-from extauthz.registry.replicator_settings import Settings
-from extauthz.registry.sealing import SealBroken
-from extauthz.registry.store import Store, StoreFault
+from extauthz.registry.replicator_settings import Settings, TakenUp
 
-TELL_EVERY_S: Final = 1.0
-MAX_BACK_OFF_S: Final = 5.0
-"""Between looks at a database that is down, in seconds."""
 _log: Final = logging.getLogger("extauthz")
 
 
-class Replicator:
-    """Keeps the replica in a folder what the registry is."""
+def run(settings: Settings, stopping: threading.Event) -> None:
+    """Follow until told to stop, as soon as nobody else on this host does. Raises OSError."""
+    folder = ReplicaFolder(Path(settings.folder))
+    folder.make()
+    while not stopping.is_set():
+        with folder.only_writer() as mine:
+            if mine:
+                taken_up = take_up(folder, settings)
+                if taken_up is not None:
+                    threading.Thread(target=prove, args=(folder, taken_up, stopping), name="prove", daemon=True).start()
+                from extauthz.registry.follow import Replicator  # what was known is served before SQL is even loaded
 
-    def __init__(self, settings: Settings, stopping: threading.Event) -> None:
-        self._settings = settings
-        self._sealer = settings.sealer
-        self._folder = ReplicaFolder(Path(settings.folder))
-        self._stopping = stopping
-        self._store: Store | None = None
-        self._arrivals: Arrivals | None = None
-        self._writer: FileWriter | None = None
-        self._name = ""
-        self._status = self._folder.status()
-        self._told_s = 0.0
-
-    def run(self) -> None:
-        """Follow until told to stop, as soon as nobody else on this host does. Raises OSError."""
-        self._folder.make()
-        while not self._stopping.is_set():
-            with self._folder.only_writer() as mine:
-                if mine:
-                    self._take_up()
-                    self._follow()
-                    return
-            self._stopping.wait(1.0)
-
-    def _take_up(self) -> None:
-        """Go on with what an earlier life left, if it can be read through."""
-        name = self._folder.take_on_trial()
-        if not name:
-            return
-        try:
-            read_through(self._folder.path / name, self._sealer)
-            self._writer = FileWriter.resume(self._folder.path / name, self._sealer)
-        except ReplicaBroken as error:
-            _log.error("the replica is thrown away: %s", error)
-            return
-        self._name = name
-        self._folder.put_into_force(name)
-        self._told_s = 0.0
-        _log.info("replica of revision %d taken up", self._writer.position.revision)
-        threading.Thread(target=self._prove, args=(self._writer, name), name="prove", daemon=True).start()
-
-    def _prove(self, writer: FileWriter, name: str) -> None:
-        """Every record is proved when it is looked up; this finds those that a look-up would not find any more."""
-        try:
-            writer.prove(lambda: self._stopping.is_set() or self._writer is not writer)
-        except ReplicaBroken as error:
-            _log.error("the replica will be made anew: %s", error)
-            self._folder.report_damage(name)
-
-    def _follow(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            try:
-                self._look()
-                self._write_uses()
-                self._wait()
-                failures = 0
-            except (SQLAlchemyError, StoreFault, SealBroken, lmdb.Error, OSError) as error:
-                failures += 1
-                self._fail(_told(error))
-                self._stopping.wait(min(MAX_BACK_OFF_S, 0.25 * 2 ** min(failures, 6)))
-        self._close_store()
-
-    def _look(self) -> None:
-        """Bring the replica to where the registry is now."""
-        store = self._open_store()
-        writer = self._writer
-        with store.reading() as view:
-            now = position_of(view)
-            if writer is None or self._folder.is_damaged(self._name):
-                self._writer = self._load(view, now)
-            elif writer.position != now or writer.master_keys != self._sealer.key_ids:
-                if writer.master_keys == self._sealer.key_ids and can_follow(view, writer.position, now):
-                    writer.apply(now, changes_since(view, writer.position.revision, self._sealer))
-                else:
-                    self._writer = self._load(view, now)
-        self._beat()
-
-    def _load(self, view: Connection, now: Position) -> FileWriter:
-        """Read everything into a file of its own and put that into force."""
-        began_s = time.monotonic()
-        name = self._folder.new_name()
-        path = self._folder.path / name
-        try:
-            writer = FileWriter.build(path, self._sealer, now, everything(view, self._sealer), self._keep_told)
-        except BaseException:
-            for left in (path, path.with_name(f"{name}-lock")):
-                left.unlink(missing_ok=True)
-            raise
-        before, self._name = self._writer, name
-        self._folder.put_into_force(name)
-        if before is not None:
-            before.close()
-        _log.info("revision %d read whole in %.1f s", now.revision, time.monotonic() - began_s)
-        return writer
-
-    def _open_store(self) -> Store:
-        if self._store is None:
-            store = Store(self._settings.database)
-            try:
-                check_schema(store)
-                self._arrivals = arrivals_of(store)
-            except BaseException:
-                store.close()
-                raise
-            self._store = store
-        return self._store
-
-    def _close_store(self) -> None:
-        if self._arrivals is not None:
-            self._arrivals.close()
-        if self._store is not None:
-            self._store.close()
-        self._store = self._arrivals = None
-
-    def _wait(self) -> None:
-        if self._arrivals is not None:
-            self._arrivals.wait(self._settings.poll_s, self._stopping)
-
-    def _write_uses(self) -> None:
-        if self._store is not None:
-            for file, uses in self._folder.uses():
-                write_uses(self._store, uses)
-                file.unlink(missing_ok=True)
-
-    def _fail(self, fault: str) -> None:
-        self._close_store()
-        if self._status.up or self._status.fault != fault:
-            _log.error("the registry cannot be followed: %s; trying again", fault)
-        self._status = self._status._replace(up=False, fault=fault)
-        self._tell()
-
-    def _beat(self) -> None:
-        """Note that the replica is what the registry is."""
-        was_up = self._status.up and not self._status.fault
-        if not was_up:
-            _log.info("following the registry at revision %d", self._writer.position.revision if self._writer else 0)
-        self._status = self._status._replace(up=True, fault="", confirmed_ms=time.time_ns() // 1_000_000)
-        if not was_up:
-            self._tell()
-        self._keep_told()
-
-    def _keep_told(self) -> None:
-        if time.monotonic() - self._told_s >= TELL_EVERY_S:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._told_s = time.monotonic()
-        try:
-            self._folder.tell(self._status._replace(written_ms=time.time_ns() // 1_000_000))
-        except OSError as error:
-            _log.error("cannot write to %s: %s", self._folder.path, error.strerror)
+                Replicator(settings, stopping, taken_up).run()
+                return
+        stopping.wait(1.0)
 
 
-def _told(error: Exception) -> str:
-    """What is wrong, without anything that the database's URL or a row holds."""
-    if isinstance(error, StoreFault | SealBroken):
-        return str(error)
-    cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
+def take_up(folder: ReplicaFolder, settings: Settings) -> TakenUp | None:
+    """Put into force what an earlier life left, if it can be read through."""
+    name = folder.take_on_trial()
+    if not name:
+        return None
+    try:
+        read_through(folder.path / name, settings.sealer)
+        writer = FileWriter.resume(folder.path / name, settings.sealer)
+    except ReplicaBroken as error:
+        _log.error("the replica is thrown away: %s", error)
+        return None
+    folder.put_into_force(name)
+    _log.info("replica of revision %d taken up", writer.position.revision)
+    return TakenUp(name, writer)
+
+
+def prove(folder: ReplicaFolder, taken_up: TakenUp, stopping: threading.Event) -> None:
+    """Prove all records: each is proved when it is looked up, but a look-up may not find what is damaged."""
+    try:
+        taken_up.writer.prove(lambda: stopping.is_set() or folder.current() != taken_up.name)
+    except ReplicaBroken as error:
+        _log.error("the replica will be made anew: %s", error)
+        folder.report_damage(taken_up.name)
 
 
 def main() -> int:
@@ -216,7 +79,7 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # sent to all; whoever started it says when to end
         signal.signal(signum, signal.SIG_IGN)
     try:
-        Replicator(settings, stopping).run()
+        run(settings, stopping)
     except OSError as error:
         _log.error("cannot write the replica to %s: %s", settings.folder, error.strerror)
         return 1

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from extauthz.registry.replica_file import FileWriter
 from extauthz.registry.sealing import Sealer
 
 
@@ -29,3 +30,10 @@ class Settings(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Settings(folder={self.folder!r}, poll_s={self.poll_s})"
+
+
+class TakenUp(NamedTuple):
+    """A replica that an earlier life left, and that was read through."""
+
+    name: str
+    writer: FileWriter
