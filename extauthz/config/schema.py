@@ -34,7 +34,7 @@ class Listen(Section):
     network: Network | None = Field(
         None, description="Binds this listener to a network. Without it Envoy's context says which one."
     )
-    tls: Tls | None = Field(None, description="TLS, on gRPC's own transport")
+    tls: Tls | None = Field(None, description="TLS to Envoy")
     insecure: bool = Field(False, description="plain text is meant, although the address can be reached from outside")
 
 
@@ -314,8 +314,8 @@ class ConfigFile(Section):
 
     listen: Annotated[list[Listen], Field(min_length=1)]
     operations: Node = Field("127.0.0.1:9901", description="host:port of /metrics, /healthz and /readyz")
-    transport: Literal["auto", "grpcio", "native"] = Field(
-        "auto", description="native needs the extra `fast`; auto takes it where it is installed"
+    transport: Literal["auto", "grpcio", "native", "front"] = Field(
+        "auto", description="front needs extauthz-front; auto takes it where it is installed, and gRPC's own otherwise"
     )
     drain: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=5))] = Field(
         timedelta(seconds=3), description="from NOT_SERVING to stop; longer than Envoy's health check takes to notice"
