@@ -9,10 +9,11 @@ SDKS   := $(NODE)/node_modules/.ready $(PYSDK)/site/.ready
 OIDC   := tests/oidc/node
 ARGS   ?=
 COMPILED := .compiled
+FRONT  := .front
 # Safe path: the folder that a command starts in does not come before the build that it is to run.
 ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/site:$(CURDIR)
 # The path of a check is compiled; what stores, keys and the doctor do is not.
-CHECKING_TESTS := tests/unit/auth tests/unit/decide tests/unit/domain tests/unit/observe tests/unit/wire \
+CHECKING_TESTS := tests/unit/auth tests/unit/decide tests/unit/domain tests/unit/observe tests/unit/transport tests/unit/wire \
     tests/process/serve tests/process/transport tests/process/observe tests/envoy tests/clients tests/oidc
 
 .DEFAULT_GOAL := help
@@ -74,6 +75,22 @@ compiled: compiler $(COMPILED)/.ready ## the wheel with the path of a check comp
 test-compiled: compiled $(SDKS) node-oidc ## every test that sends checks, on the compiled build
 	$(ON_COMPILED) $(BIN)/python -c "import extauthz; assert extauthz.build() == 'compiled', extauthz.__file__"
 	$(ON_COMPILED) $(BIN)/python -m pytest -o pythonpath= -n 2 --dist loadfile -p no:benchmark $(CHECKING_TESTS) $(ARGS)
+
+# HTTP/2 and TLS in Rust. The wheel stays in .front/ and is installed into the environment; without it grpcio serves.
+$(FRONT)/.ready: $(READY) $(wildcard front/*.toml front/*.lock front/*.py front/pinned/* front/src/*)
+	@command -v cargo >/dev/null || { echo "the front needs Rust 1.85 or newer and a C compiler:" \
+	    "sudo apt-get install cargo gcc (Debian 13), or https://rustup.rs"; exit 1; }
+	rm -rf $(FRONT)
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir $(FRONT) ./front
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --force-reinstall $(FRONT)/*.whl
+	touch $@
+
+front: $(FRONT)/.ready ## extauthz-front, the fast transport: needs cargo; the wheel in .front/, installed into .venv
+
+check-front: $(FRONT)/.ready ## the front's format, lints and own tests: needs cargo with rustfmt and clippy
+	cd front && cargo fmt --check
+	cd front && cargo clippy --quiet --locked --all-targets -- --deny warnings
+	cd front && cargo test --quiet --locked --no-default-features
 
 compiler: $(READY)
 	@command -v cc >/dev/null && $(BIN)/python -c "import os, sys, sysconfig; \
@@ -142,6 +159,6 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) $(COMPILED) .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
+	rm -rf $(VENV) $(COMPILED) $(FRONT) front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help node-oidc setup demo unit coverage test compiled test-compiled compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: help node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

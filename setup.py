@@ -16,6 +16,7 @@ PATH_OF_A_CHECK = [
     *glob("extauthz/wire/*.py"),
     "extauthz/observe/decision_line.py",
     "extauthz/observe/check_metrics.py",
+    "extauthz/transport/overload.py",
 ]
 
 if os.environ.get("EXTAUTHZ_COMPILED") == "1":

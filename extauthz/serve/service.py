@@ -26,9 +26,8 @@ from extauthz.serve.last_uses import LastUses
 from extauthz.serve.metrics import StateMetrics, build_registry
 from extauthz.serve.registry_follower import open_follower
 from extauthz.serve.replay_store import open_store
-from extauthz.transport.choice import choose_transport
+from extauthz.transport.choice import WITHOUT_FRONT, choose_transport, has_front
 from extauthz.transport.contract import Health, Transport
-from extauthz.transport.grpcio import GrpcioTransport
 from extauthz.transport.listening import listening
 from extauthz.transport.tls import CertificateMetrics, Certificates
 from extauthz.wire.checked import Checked
@@ -73,6 +72,7 @@ class Service:
         """``now_ms`` gives the time in milliseconds since 1970. No configuration reaches it; tests pass their own."""
         file = config.file
         self._drain_s = file.drain.total_seconds()
+        self._says_what_is_missing = file.transport == "auto" and place.index == 0 and not has_front()
         self._health = Health()
         self._store = open_store(config)
         self._connecting: asyncio.Task[None] | None = None
@@ -123,6 +123,8 @@ class Service:
         await self._keys.first_attempts()
         await self._registry.start(self._follow_registry)
         self._health.serving = True
+        if self._says_what_is_missing:
+            _log.warning(WITHOUT_FRONT)
         for transport, certificates in zip(self.transports, self._certificates, strict=True):
             kind = type(transport).__name__.removesuffix("Transport").lower()
             _log.info("serving checks on %s (%s%s)", transport.address, kind, "" if certificates is None else ", TLS")
@@ -147,11 +149,9 @@ class Service:
         address = place.address(listen.address)
         place_and_limits = (
             address, listen.network, self._checks, self._health,
-            file.limits.in_flight, file.limits.message_mebibytes << 20,
+            file.limits.in_flight, file.limits.message_mebibytes << 20, certificates,
         )  # fmt: skip
         with listening(address, _key(number)):
-            if certificates is not None:
-                return GrpcioTransport(*place_and_limits, certificates)
             return choose_transport(file.transport)(*place_and_limits)
 
     def apply(self, config: ServiceConfig) -> None:

@@ -1,4 +1,4 @@
-"""Transports: how Envoy's questions reach the servicer. Both speak the same protocol; `native` costs less per check.
+"""Transports: how Envoy's questions reach the servicer. All speak the same protocol; `front` costs least per check.
 
 A transport serves one address and knows nothing of what it carries: it hands request bytes to ``Checks.check`` and
 answers with what comes back, at once or later. What it cannot take on it refuses with an explicit denial, never with a

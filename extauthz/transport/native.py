@@ -58,6 +58,7 @@ class NativeTransport:
         health: Health,
         in_flight_limit: int,
         message_limit: int,
+        certificates: object = None,
     ) -> None:
         from pygrpc_native import NativeGrpcFront  # an optional extra: imported where it is used
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from ssl import DER_cert_to_PEM_cert
 from typing import Any, Final
 
 import grpc
@@ -43,7 +44,20 @@ class Certificates:
             require_client_authentication=self._tls.client_ca is not None,
         )
 
+    def for_front(self) -> tuple[bytes, bytes, bytes | None, bool]:
+        """What the front takes: certificate, key, authority of clients, and whether their names matter."""
+        return self.files.cert, self.files.key, self.files.client_ca, bool(self.allowed_clients)
+
+    def names_one_of(self, certificate: bytes) -> bool:
+        """Whether a client certificate in DER form carries a name that may ask."""
+        return not self.allowed_clients.isdisjoint(_names_in(DER_cert_to_PEM_cert(certificate).encode()))
+
     def renewed(self) -> Any:
+        """``renewed_files`` as a gRPC server takes them."""
+        files = self.renewed_files()
+        return None if files is None else _configuration(files)
+
+    def renewed_files(self) -> CertificateFiles | None:
         """The new certificates where the files have changed and fit together, else None: the old ones stay."""
         marks = self._look()
         if marks == self._marks:
@@ -57,7 +71,7 @@ class Certificates:
             return None
         self._marks, self.files = marks, files
         _log.info("certificates of %s are renewed", self.listener)
-        return _configuration(files)
+        return files
 
     def end_s(self) -> float:
         """When the certificate ends that the next handshake will use, in seconds since 1970."""

@@ -33,8 +33,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     # Not ENV's PIP_NO_CACHE_DIR: here pip may use what it has.
     environment = {"PATH": path, "HOME": str(folder), "PIP_CACHE_DIR": pip_cache()}
-    # Nor the compiled build, which would have apt change this very machine; `make test-compiled` is about that one.
-    builder = Builder(folder, environment, {"EXTAUTHZ_COMPILED": "0"})
+    # Nor the compiled build and the front, which would have apt change this very machine: `make test-compiled` and
+    # `make front` are about those.
+    builder = Builder(folder, environment, {"EXTAUTHZ_COMPILED": "0", "EXTAUTHZ_FRONT": "0"})
     builder.build(BUILD)
     installed = folder / "opt" / "extauthz"
     for file in installed.rglob("*"):

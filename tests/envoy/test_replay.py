@@ -28,7 +28,7 @@ def test_a_request_id_of_the_clients_choice_does_not_make_a_replay_pass(gateway:
 
 
 def test_a_replay_on_the_same_connection_is_a_replay(gateway: Gateway):
-    lines = [f"{name}: {text}" for name, text in signed_headers("GET", "/v1/orders")]
+    lines = [f"{name}: {text!s}" for name, text in signed_headers("GET", "/v1/orders")]
     first = "\r\n".join(["GET /v1/orders HTTP/1.1", "Host: x", *lines, "", ""])
     last = "\r\n".join(["GET /v1/orders HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""])
     answers = gateway.send_pipelined(first + last)

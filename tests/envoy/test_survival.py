@@ -23,6 +23,7 @@ from tests.gateway import patient_bootstrap
 from tests.process.running import Running, eventually
 from tests.process.running import free_ports as free_ports_in_a_row
 from tests.stores.redis_server import RedisServer
+from tests.transports import ALL
 
 GRANTED = Credentials("demo-app-key-0001", "demo-app-secret-0001")
 WRONG_SECRET = Credentials("demo-app-key-0001", "not-its-secret")
@@ -205,7 +206,7 @@ def envoy_before(replicas: Replicas, folder: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("transport", ["native", "grpcio"])
+@pytest.mark.parametrize("transport", [*ALL, "native"])
 def test_whatever_happens_to_the_service_nothing_wrong_passes_and_answers_fail_only_where_they_must(
     tmp_path, transport, record_property
 ):

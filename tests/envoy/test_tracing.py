@@ -17,6 +17,7 @@ from tests.gateway import (
 )
 from tests.process.observe.otlp_collector import Collector, attributes_of
 from tests.process.running import eventually
+from tests.transports import ALL
 
 CALLER_TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 OURS = "ext_authz check"
@@ -41,7 +42,7 @@ class Traced(NamedTuple):
         return len(ours) == count and all(span.parent_span_id.hex() in spans for span in ours)
 
 
-@pytest.fixture(scope="module", params=["grpcio", "native"])
+@pytest.fixture(scope="module", params=[*ALL, "native"])
 def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     collector = Collector()
     config = config_for_tests(request.param) | {"tracing": {"endpoint": collector.endpoint}}

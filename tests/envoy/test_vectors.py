@@ -18,6 +18,7 @@ from tests.gateway import (
     shipped_config,
     signed_headers,
 )
+from tests.transports import ALL
 
 DATA = json.loads((ROOT / "tests" / "data" / "signature-vectors.json").read_text())
 VECTORS: dict[str, dict[str, Any]] = {vector["id"]: vector for vector in DATA["vectors"]}
@@ -44,7 +45,7 @@ class ClockedGateway(Gateway):
         return self.call(sent["method"], sent["target"], headers, base64.b64decode(sent["body_base64"]), host=host)
 
 
-@pytest.fixture(scope="module", params=["grpcio", "native"])
+@pytest.fixture(scope="module", params=[*ALL, "native"])
 def clocked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockedGateway]:
     folder = tmp_path_factory.mktemp("clocked")
     clock = folder / "clock"

@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 
 import grpc
 import hpack
@@ -18,10 +19,11 @@ from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 END_STREAM, END_HEADERS = 1, 4
 CANCEL = struct.pack(">I", 8)
 STREAMS_PER_S, TOGETHER = 1_700, 100
+FRAMES_PER_S = 10_000
 LARGE = 8 * 1024 * 1024
 ALLOWED = 2 * 1024 * 1024 - 4096
 """Just below what a service reads unless it is told otherwise."""
@@ -130,10 +132,57 @@ def ask_with_bodies(port: int, end_s: float, size: int, every_s: float) -> int:
     return sent
 
 
+def rapid_resets(port: int, end_s: float) -> int:
+    """Whole calls, 10,000 a second, each taken back at once; a new connection when the service closes the old one."""
+    headers, message = call_headers(), frame(DATA, END_STREAM, 0, b"\0\0\0\0\0")
+
+    def calls(number: int) -> bytes:
+        stream = struct.pack(">I", 2 * number + 1)
+        body = message[:5] + stream + message[9:]
+        return (
+            frame(HEADERS, END_HEADERS, 2 * number + 1, headers) + body + frame(RST_STREAM, 0, 2 * number + 1, CANCEL)
+        )
+
+    return flood(port, end_s, calls)
+
+
+def control_frames(port: int, end_s: float) -> int:
+    """Settings, pings and window updates, 10,000 a second, whose answers are never read."""
+    kinds = (
+        frame(SETTINGS, 0, 0, struct.pack(">HI", 3, 100)),
+        frame(PING, 0, 0, b"12345678"),
+        frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1"),
+    )
+    return flood(port, end_s, lambda number: kinds[number % len(kinds)])
+
+
+def continuations(port: int, end_s: float) -> int:
+    """A header block that never ends, 10,000 frames a second."""
+    field = hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple("x", "y" * 200)])
+    first = frame(HEADERS, 0, 1, call_headers())
+    return flood(port, end_s, lambda number: frame(CONTINUATION, 0, 1, field) if number else first)
+
+
+def flood(port: int, end_s: float, make: Callable[[int], bytes]) -> int:
+    """Send what ``make`` gives for 0, 1, 2, ... on a connection, and begin anew where the service closes it."""
+    sent, begun = 0, time.monotonic()
+    while time.monotonic() < end_s:
+        with contextlib.suppress(OSError), connect(port) as connection:
+            connection.sendall(PREFACE + frame(SETTINGS, 0, 0))
+            number = 0
+            while time.monotonic() < end_s:
+                connection.sendall(b"".join(make(number + index) for index in range(TOGETHER)))
+                number, sent = number + TOGETHER, sent + TOGETHER
+                time.sleep(max(0.0, begun + sent / FRAMES_PER_S - time.monotonic()))
+    return sent
+
+
 KINDS = {one.__name__: one for one in (half_open, abandoned_streams, garbage, large_bodies, allowed_bodies)}
+FLOODS = {one.__name__: one for one in (rapid_resets, control_frames, continuations)}
+"""Of what HTTP/2 is made of. Only the front claims to stand them."""
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.stdout.write("ready\n")
     for line in sys.stdin:
-        sys.stdout.write(f"{KINDS[sys.argv[1]](int(sys.argv[2]), time.monotonic() + float(line))}\n")
+        sys.stdout.write(f"{(KINDS | FLOODS)[sys.argv[1]](int(sys.argv[2]), time.monotonic() + float(line))}\n")

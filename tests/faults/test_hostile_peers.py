@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.hostile import KINDS
+from tests.faults.hostile import FLOODS, KINDS
 from tests.process.running import Caller, base_config, free_ports, status_of
+from tests.transports import ALL, FRONT
 
 WINDOW_S, STARTING_S = 0.7, 0.3
-ROUNDS = dict.fromkeys(KINDS, 4) | {"abandoned_streams": 6}
+ROUNDS = dict.fromkeys(KINDS | FLOODS, 4) | {"abandoned_streams": 6}
 """So that there are 10,000 streams, most of which are never ended, at a rate that grpcio can take."""
 EVERY_S = 0.0025
 """A check is due so often. It counts from when it was due, so that a stall counts for all that fell into it."""
@@ -29,6 +30,7 @@ ATTEMPTS = 3
 """How often the machine may be at fault. What a peer does to others, it does every time."""
 MEMORY_MIB = 160
 FEWEST = {"half_open": 1000, "abandoned_streams": 9000, "garbage": 200, "large_bodies": 10, "allowed_bodies": 10}
+FEWEST |= dict.fromkeys(FLOODS, 2000)
 """How much the hostile peer must have got done for the comparison to mean anything."""
 
 
@@ -102,8 +104,15 @@ def memory_mib(pid: int) -> float:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", FLOODS)
+@pytest.mark.parametrize("transport", [FRONT])
+def test_a_flood_of_frames_is_hardly_noticed_by_other_callers(serve, call, transport, kind, record_property):
+    test_other_callers_hardly_notice_a_hostile_peer(serve, call, transport, kind, record_property)
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("transport", ["grpcio", "native"])
+@pytest.mark.parametrize("transport", [*ALL, "native"])
 def test_other_callers_hardly_notice_a_hostile_peer(serve, call, transport, kind, record_property):
     # The same attack on a neighbour shows what it takes from the machine; what it takes from the service comes on top.
     ports = free_ports(4)

@@ -11,6 +11,7 @@ import pytest
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
 from tests.process.running import base_config, check_request, eventually, free_ports, signed_headers, status_of
+from tests.transports import ALL
 
 DEADLINE_S = 1.0
 STALL_S = 3.0
@@ -30,7 +31,7 @@ def dear_request() -> bytes:
     return message.SerializeToString()
 
 
-@pytest.mark.parametrize("transport", ["grpcio", "native"])
+@pytest.mark.parametrize("transport", [*ALL, "native"])
 def test_a_check_whose_deadline_passed_during_a_stall_burns_no_nonce(serve, call, transport):
     port, operations = free_ports(2)
     running = serve(base_config([{"address": f"127.0.0.1:{port}"}], operations) | {"transport": transport})
@@ -57,7 +58,7 @@ def test_a_check_whose_deadline_passed_during_a_stall_burns_no_nonce(serve, call
     assert answers.count(200) >= len(given_up) - AT_WORK, answers
 
 
-@pytest.mark.parametrize("transport", ["grpcio", "native"])
+@pytest.mark.parametrize("transport", [*ALL, "native"])
 def test_a_check_that_lay_on_the_connection_during_a_stall_burns_no_nonce(serve, call, transport):
     port, operations = free_ports(2)
     running = serve(base_config([{"address": f"127.0.0.1:{port}"}], operations) | {"transport": transport})

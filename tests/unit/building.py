@@ -30,7 +30,7 @@ STRICT = DigestRules(algorithms=frozenset({HMAC_SHA256, HMAC_SHA1}), strict=Stri
 NONE, APP_CODE, DIGEST, JWT = AuthMethod.NONE, AuthMethod.APP_CODE, AuthMethod.DIGEST, AuthMethod.JWT
 
 
-def policy(*alternatives: Iterable[AuthMethod] | AuthMethod) -> AuthPolicy:
+def policy(*alternatives: Iterable[str] | AuthMethod) -> AuthPolicy:
     """Each argument is one alternative: a method, or methods that must all hold."""
     sets = []
     for one in alternatives:
@@ -39,7 +39,7 @@ def policy(*alternatives: Iterable[AuthMethod] | AuthMethod) -> AuthPolicy:
     return AuthPolicy(tuple(sets))
 
 
-def api(*alternatives: Iterable[AuthMethod] | AuthMethod, **changes: Any) -> Api:
+def api(*alternatives: Iterable[str] | AuthMethod, **changes: Any) -> Api:
     """An API open on both networks with the given alternatives; it matches every path of its own."""
     opened = policy(*(alternatives or (DIGEST,)))
     defaults: dict[str, Any] = {

@@ -18,7 +18,7 @@ def main() -> None:
     def with_port(self, host, port=None, timeout=10, **others):  # type: ignore[no-untyped-def]
         connect(self, host, told["port"], 10, **others)
 
-    http.client.HTTPConnection.__init__ = with_port  # type: ignore[method-assign]
+    http.client.HTTPConnection.__init__ = with_port  # type: ignore[assignment]
     request = Request(host="http://127.0.0.1", protocol="http", url=told["target"], method=told["method"])
     if told.get("form") is not None:
         request.set_content_type("application/x-www-form-urlencoded")

@@ -322,15 +322,17 @@ def test_a_reload_keeps_the_keys_that_are_there(server: KeyServer, tmp_path: Pat
         first, second = (load(config_file(tmp_path, server, audiences=[name])).snapshot for name in ("a", "b"))
         fetcher = KeyFetcher()
         fetcher.start(first)
-        await until(lambda: first.apis["a"].jwt.key_source.current is not None)  # type: ignore[union-attr]
+        await until(lambda: first.gateway.apis["a"].jwt.key_source.current is not None)
         await asyncio.to_thread(fetcher.follow, second)
-        assert second.apis["a"].jwt.key_source.current is first.apis["a"].jwt.key_source.current  # type: ignore[union-attr]
+        assert second.gateway.apis["a"].jwt.key_source.current is first.gateway.apis["a"].jwt.key_source.current
         third = load(config_file(tmp_path, server, parameter="X-Token")).snapshot
-        other = replace(third.apis["a"].jwt.key_source.remote, refresh_interval_s=7)  # type: ignore[union-attr]
-        third.apis["a"].jwt.key_source.remote = other  # type: ignore[union-attr]
+        remote = third.gateway.apis["a"].jwt.key_source.remote
+        assert isinstance(remote, RemoteKeys)
+        other = replace(remote, refresh_interval_s=7)
+        third.gateway.apis["a"].jwt.key_source.remote = other
         fetcher.follow(third)
-        assert third.apis["a"].jwt.key_source.current is None, "other settings, so nothing is taken over"  # type: ignore[union-attr]
-        await until(lambda: third.apis["a"].jwt.key_source.current is not None)  # type: ignore[union-attr]
+        assert third.gateway.apis["a"].jwt.key_source.current is None, "other settings, so nothing is taken over"
+        await until(lambda: third.gateway.apis["a"].jwt.key_source.current is not None)
         assert len(fetcher.feeds) == 1
         assert server.asked["/jwks"] == 2
         await fetcher.stop()

@@ -28,6 +28,8 @@ class Collector(ThreadingHTTPServer):
 
 
 class Taking(BaseHTTPRequestHandler):
+    server: "Collector"
+
     def do_POST(self):
         body = self._body()
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})

@@ -1,4 +1,4 @@
-"""An address that cannot be opened is named with the key that says it, the cause and the cure, on both transports."""
+"""An address that cannot be opened is named with the key that says it, the cause and the cure, on every transport."""
 
 import socket
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.process.running import base_config, free_ports
+from tests.transports import ALL
 
-TRANSPORTS = pytest.mark.parametrize("transport", ["native", "grpcio"])
+TRANSPORTS = pytest.mark.parametrize("transport", [*ALL, "native"])
 
 
 def failed_start(serve, listen: str, operations: str, *arguments: str, transport: str = "auto", **more: Any) -> str:

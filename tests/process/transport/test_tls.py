@@ -22,6 +22,7 @@ from extauthz.config import ConfigError, load
 from extauthz.config.schema import ConfigFile
 from extauthz.envoy.cluster import envoy_clusters
 from tests.process.running import Caller, base_config, eventually, free_ports, status_of
+from tests.transports import ALL
 
 SPIFFE = "spiffe://cluster.local/ns/gateway/sa/envoy"
 
@@ -37,13 +38,18 @@ def write_pair(ca: trustme.CA, folder: Path, *names: str) -> None:
     (folder / "tls.key").write_bytes(issued.private_key_pem.bytes())
 
 
+@pytest.fixture(params=ALL)
+def transport(request) -> str:
+    return request.param
+
+
 @pytest.fixture
-def config(ca: trustme.CA, tmp_path: Path) -> dict[str, Any]:
+def config(ca: trustme.CA, tmp_path: Path, transport: str) -> dict[str, Any]:
     write_pair(ca, tmp_path)
     (tmp_path / "clients.pem").write_bytes(ca.cert_pem.bytes())
     port, operations = free_ports(2)
     tls = {"cert": str(tmp_path / "tls.crt"), "key": str(tmp_path / "tls.key")}
-    return base_config([{"address": f"127.0.0.1:{port}", "tls": tls}], operations)
+    return base_config([{"address": f"127.0.0.1:{port}", "tls": tls}], operations) | {"transport": transport}
 
 
 def client_of(ca: trustme.CA, dns: str | None = None, trusts: trustme.CA | None = None) -> grpc.ChannelCredentials:
@@ -90,12 +96,12 @@ def gets_an_answer(caller: Caller) -> bool:
         return False
 
 
-def test_a_tls_listener_answers_tls_and_nothing_else(config, ca, serve, call):
+def test_a_tls_listener_answers_tls_and_nothing_else(config, transport, ca, serve, call):
     running = serve(config)
     assert status_of(call(address(config), client_of(ca)).check("/open")) == 200
     assert not gets_an_answer(call(address(config)))
     assert not gets_an_answer(call(address(config), client_of(trustme.CA())))
-    assert "grpcio, TLS" in running.log
+    assert f"{transport}, TLS" in running.log
     assert running.metric(f'extauthz_tls_certificate_end_timestamp_seconds{{listener="{address(config)}"}}') > 1e9
 
 
@@ -152,11 +158,12 @@ def test_a_name_of_another_kind_that_spells_an_allowed_one_lets_nobody_in(config
         [x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c\x01a"), dns("other.internal")],
     ):
         assert status_of(call(address(config), named_client(ca, *names)).check("/open")) == 503, names
-    for names in (
+    good: tuple[list[x509.GeneralName], ...] = (
         [dns("other.internal"), dns("Envoy.Internal")],
         [x509.IPAddress(ipaddress.ip_address("192.0.2.7"))],
         [mail("ops@example.com"), uri(SPIFFE)],
-    ):
+    )
+    for names in good:
         assert status_of(call(address(config), named_client(ca, *names)).check("/open")) == 200, names
 
 
@@ -239,7 +246,7 @@ def test_certificates_that_cannot_serve_are_found_when_the_file_is_checked(confi
 
 
 def test_tls_and_the_native_transport_exclude_each_other(config, tmp_path):
-    assert "needs gRPC's own transport" in problems(tmp_path, config | {"transport": "native"})
+    assert "`native` speaks no TLS" in problems(tmp_path, config | {"transport": "native"})
     config["listen"][0]["insecure"] = True
     assert "keep one of them" in problems(tmp_path, config)
 

@@ -1,4 +1,4 @@
-"""Both transports answer alike: over TCP and Unix sockets, at the edges of the protocol, and with too much to do."""
+"""All transports answer alike: over TCP and Unix sockets, at the edges of the protocol, and with too much to do."""
 
 import asyncio
 import os
@@ -16,16 +16,24 @@ from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.transport.choice import choose_transport
 from extauthz.transport.contract import Health, Transport
+from extauthz.transport.grpcio import GrpcioTransport
 from extauthz.wire.servicer import CHECK_PATH, SERVICE
 from tests.process.running import CODE, base_config, check_request, eventually, free_ports, status_of
+from tests.transports import ALL, FRONT
 
 CODED = {"authorization": f"APPCODE {CODE}"}
 LARGEST = 6 << 20
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
-@pytest.fixture(params=["grpcio", "native"])
+@pytest.fixture(params=[*ALL, "native"])
 def transport(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=[FRONT, "native"])
+def batching(request) -> str:
+    """The transports that take checks in batches, and choose among those that wait."""
     return request.param
 
 
@@ -207,7 +215,7 @@ def test_stop_finishes_what_is_in_flight(transport, at_once):
     async def use(channel: grpc.aio.Channel, at: Transport) -> None:
         check = channel.unary_unary(CHECK_PATH)
         calls = [asyncio.ensure_future(outcome(check(b"x" * 1000))) for _ in range(100)]
-        await until(lambda: len(servicer.started) >= (1 if at_once and transport == "native" else 100))
+        await until(lambda: len(servicer.started) >= (1 if at_once and transport != "grpcio" else 100))
         await at.stop(5)
         assert Counter(await asyncio.gather(*calls)) == {"done": 100}
 
@@ -248,7 +256,7 @@ def test_past_the_limit_checks_are_refused_at_once_while_others_wait(transport):
     with_transport(transport, Scripted(sleepily(1.0, at_once=False)), use, limit=10)
 
 
-def test_a_burst_behind_a_slow_check_is_refused_beyond_the_limit_and_health_is_still_answered():
+def test_a_burst_behind_a_slow_check_is_refused_beyond_the_limit_and_health_is_still_answered(batching):
     async def use(channel: grpc.aio.Channel, _: Transport) -> None:
         check = channel.unary_unary(CHECK_PATH)
         first = asyncio.ensure_future(outcome(check(b"slow")))
@@ -264,10 +272,10 @@ def test_a_burst_behind_a_slow_check_is_refused_beyond_the_limit_and_health_is_s
         return b"done"
 
     servicer = Scripted(answer)
-    with_transport("native", servicer, use, limit=10)
+    with_transport(batching, servicer, use, limit=10)
 
 
-def test_of_a_burst_too_large_those_who_came_last_are_answered():
+def test_of_a_burst_too_large_those_who_came_last_are_answered(batching):
     async def use(channel: grpc.aio.Channel, _: Transport) -> None:
         check = channel.unary_unary(CHECK_PATH)
         slow = asyncio.ensure_future(outcome(check(b"slow")))
@@ -284,10 +292,10 @@ def test_of_a_burst_too_large_those_who_came_last_are_answered():
         return b"done"
 
     servicer = Scripted(answer)
-    with_transport("native", servicer, use, limit=10)
+    with_transport(batching, servicer, use, limit=10)
 
 
-def test_under_overload_what_waited_for_too_long_is_refused_though_there_is_room():
+def test_under_overload_what_waited_for_too_long_is_refused_though_there_is_room(batching):
     async def use(channel: grpc.aio.Channel, _: Transport) -> None:
         check = channel.unary_unary(CHECK_PATH)
         answers = Counter(await asyncio.gather(*(outcome(check(b"x")) for _ in range(300))))
@@ -295,10 +303,10 @@ def test_under_overload_what_waited_for_too_long_is_refused_though_there_is_room
         assert answers["done"] < 200
         assert await outcome(check(b"x")) == "done", "there is room again"
 
-    with_transport("native", Scripted(sleepily(0.005, at_once=True)), use, limit=200)
+    with_transport(batching, Scripted(sleepily(0.005, at_once=True)), use, limit=200)
 
 
-def test_refusals_that_together_take_long_are_no_stall_after_which_nothing_would_be_answered():
+def test_refusals_that_together_take_long_are_no_stall_after_which_nothing_would_be_answered(batching):
     async def use(channel: grpc.aio.Channel, _: Transport) -> None:
         check, ends_s = channel.unary_unary(CHECK_PATH), time.monotonic() + 2
 
@@ -316,7 +324,7 @@ def test_refusals_that_together_take_long_are_no_stall_after_which_nothing_would
             return super().refuse(cause)
 
     answers: Counter[str] = Counter()
-    with_transport("native", SlowToRefuse(lambda payload: b"done"), use, limit=10)
+    with_transport(batching, SlowToRefuse(lambda payload: b"done"), use, limit=10)
 
 
 def test_a_check_whose_deadline_has_passed_is_not_started(transport):
@@ -332,10 +340,10 @@ def test_a_check_whose_deadline_has_passed_is_not_started(transport):
     assert len(servicer.started) < 8
 
 
-def test_an_overloaded_service_denies_with_503_and_counts_it(serve, call):
+def test_an_overloaded_service_denies_with_503_and_counts_it(batching, serve, call):
     port, operations = free_ports(2)
     config = base_config([{"address": f"127.0.0.1:{port}"}], operations)
-    running = serve(config | {"transport": "native", "limits": {"in_flight": 1}})
+    running = serve(config | {"transport": batching, "limits": {"in_flight": 1}})
     caller = call(f"127.0.0.1:{port}")
     check = caller.channel.unary_unary(CHECK_PATH)
 
@@ -350,3 +358,27 @@ def test_an_overloaded_service_denies_with_503_and_counts_it(serve, call):
     assert set(seen) == {200, 503}
     counted = [line for line in running.get("/metrics")[1].splitlines() if 'reason="overloaded"' in line]
     assert float(counted[0].rpartition(" ")[2]) == seen[503]
+
+
+def test_without_the_front_grpcio_serves_and_who_asks_for_the_front_is_told_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("extauthz.transport.choice.find_spec", lambda name: None)
+    assert choose_transport("auto") is GrpcioTransport
+    with pytest.raises(ModuleNotFoundError, match=r"pip install \./front"):
+        choose_transport("front")
+
+
+@pytest.mark.parametrize(("transport", "times"), [("auto", 1), ("grpcio", 0)])
+def test_what_the_missing_front_costs_is_said_once_and_not_to_those_who_want_grpcio(transport, times, serve, tmp_path):
+    # The folder comes first on the path, and what is in it cannot be imported.
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'extauthz_front' else find(name, *more)\n"
+    )
+    first, _, operations = free_ports(3)
+    config = base_config([{"address": f"127.0.0.1:{first}"}], operations) | {"transport": transport}
+    running = serve(
+        config | {"replay": {"scope": "per_worker"}}, "--workers", "2", env={"PYTHONPATH": str(tmp_path / "hidden")}
+    )
+    assert running.log.count("extauthz-front is not installed") == times
+    assert "(grpcio)" in running.log

@@ -5,7 +5,7 @@ import pytest
 from extauthz.auth import METHODS
 from extauthz.decide.pipeline import decide
 from extauthz.decide.upstream import upstream_changes
-from extauthz.domain.decision import Allow
+from extauthz.domain.decision import Allow, Deny
 from extauthz.domain.request import Network
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.replay.memory import MemoryReplayStore
@@ -47,6 +47,7 @@ def test_a_fifth_method_combines_with_the_others():
 
 def test_an_app_of_a_fifth_method_needs_a_grant_as_every_app_does():
     decision = decide(request(headers=GOOD), snapshot(api(TICKET), grants=[]), NOW_MS)
+    assert isinstance(decision, Deny)
     assert decision.reason.label == "not_granted"
     assert decision.about.method == "ticket"
 
@@ -54,6 +55,7 @@ def test_an_app_of_a_fifth_method_needs_a_grant_as_every_app_does():
 def removed(sent, *alternatives, **changes):
     known = snapshot(api(*alternatives, **changes))
     decision = decide(sent, known, NOW_MS)
+    assert isinstance(decision, Allow)
     settled = upstream_changes(decision.about, Network.INTERNET, "id", (), known.gateway.settings)
     return {*settled.remove_headers, *decision.extra.misspelled}
 

@@ -104,8 +104,9 @@ def test_every_mistake_of_a_file_is_listed_with_its_place(write):
     ],
 )
 def test_a_mistake_is_named_with_its_cure(write, change, says):
-    assert change[0] in GOOD
-    _, text = mistakes(write(GOOD.replace(*change, 1)))
+    old, new = change
+    assert old in GOOD
+    _, text = mistakes(write(GOOD.replace(old, new, 1)))
     assert says in text
 
 

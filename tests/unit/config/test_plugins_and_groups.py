@@ -226,7 +226,7 @@ def test_an_api_inherits_by_kind_of_plug_in_so_that_its_own_jwt_does_not_drop_th
     )
     assert (apis["a"].jwt.id, apis["b"].jwt.id) == ("jwt", "other")  # type: ignore[union-attr]
     assert apis["a"].ip_control is apis["b"].ip_control is not None
-    assert (apis["a"].vpc_ids, apis["b"].vpc_ids) == ({"vpc-1"}, {"vpc-2"})
+    assert (apis["a"].vpc_ids, apis["b"].vpc_ids) == (frozenset({"vpc-1"}), frozenset({"vpc-2"}))
     assert set(apis["b"].auth) == {Network.VPC}
 
 

@@ -127,6 +127,6 @@ def test_the_tls_files_in_its_url_count_from_the_folder_of_the_configuration(tmp
     trustme.CA().cert_pem.write_to_path(str(folder / "redis ca.pem"))
     config = load(write(folder, url="rediss://:password-1@host/2?ssl_ca_certs=redis%20ca.pem&client_name=a"))
     assert config.file.replay.redis is not None
-    settings = parse_url(store_url(config.file.replay.redis, folder))
+    settings: dict[str, Any] = dict(parse_url(store_url(config.file.replay.redis, folder)))
     assert settings["ssl_ca_certs"] == str(folder / "redis ca.pem")
     assert (settings["client_name"], settings["db"], settings["password"]) == ("a", 2, "password-1")

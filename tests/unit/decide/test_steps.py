@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.calls import demo_calls
-from extauthz.decide.pipeline import STEPS, decide, decide_recorded
+from extauthz.decide.pipeline import STEPS, Entry, decide, decide_recorded
 from extauthz.decide.progress import FINDINGS
 from extauthz.domain import reason
 from extauthz.domain.api import ApiGroup, DomainBinding
@@ -43,7 +43,7 @@ NAMES = [step.name for step in STEPS]
 
 def played(sent, known, now_ms=NOW_MS):
     """The decision, and the entries of the steps that led to it, once they are known to be right."""
-    entries = []
+    entries: list[Entry] = []
     decision = decide(sent, known, now_ms)
     assert decide_recorded(sent, known, now_ms, entries.append) == decision
     assert [entry.step for entry in entries] == NAMES[: len(entries)]

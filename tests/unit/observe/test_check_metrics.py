@@ -9,7 +9,6 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from extauthz import families
 from extauthz.config import load
 from extauthz.domain import reason
 from extauthz.domain.app import Grant
@@ -153,7 +152,7 @@ def test_the_numbers_of_ten_thousand_apis_are_read_in_steps_between_which_checks
     ten_thousand_apis, monkeypatch
 ):
     turns = []
-    monkeypatch.setattr(families.time, "sleep", turns.append)
+    monkeypatch.setattr("extauthz.families.time.sleep", turns.append)
     page = generate_latest(Unhurried(ten_thousand_apis))
     assert page.count(b"extauthz_checks_total{") == 10_000
     assert len(turns) >= 10_000 // AT_A_TIME

@@ -88,7 +88,7 @@ class SnapshotChanges(RuleBasedStateMachine):
     def start(self, rules: dict[str, Any]) -> None:
         self.folder = TemporaryDirectory()
         self.file = Path(self.folder.name) / "extauthz.yaml"
-        self.rules = rules
+        self.in_force: dict[str, Any] = rules
         self.nonces = itertools.count()
         self.file.write_text(yaml.safe_dump(configuration(rules)))
         config = load(self.file, lambda: NOW_MS)
@@ -107,7 +107,7 @@ class SnapshotChanges(RuleBasedStateMachine):
     def reload_well(self, rules: dict[str, Any]) -> None:
         self.file.write_text(yaml.safe_dump(configuration(rules)))
         assert self.reloader.reload()
-        self.rules = rules
+        self.in_force = rules
         self.revision = self.servicer.current.snapshot.revision
 
     @rule(rules=RULES, breakage=BREAKAGES)
@@ -130,12 +130,12 @@ class SnapshotChanges(RuleBasedStateMachine):
     def ask(self, api: str, app: str, generation: int, proof: str, network: Network, stage: str) -> None:
         headers = self.headers(api, app, generation, proof, stage)
         response = answer(check_request(path=f"/{api}", headers=headers), self.servicer, network)
-        wanted = self.rules["auth"][api].get(network.value)
+        wanted = self.in_force["auth"][api].get(network.value)
         proven = (
             wanted == proof
-            and self.rules["generation"][app] == generation
-            and app not in self.rules["disabled"]
-            and (app, api, stage) in self.rules["grants"]
+            and self.in_force["generation"][app] == generation
+            and app not in self.in_force["disabled"]
+            and (app, api, stage) in self.in_force["grants"]
         )
         assert (response.status.code == 0) is (wanted == "none" or (wanted is not None and wanted == proof and proven))
         assert response.dynamic_metadata["revision"] == self.revision

@@ -26,7 +26,7 @@ class Listen(Section):
     network: Network | None = Field(
         None, description="Binds this listener to a network. Without it Envoy's context says which one."
     )
-    tls: Tls | None = Field(None, description="TLS, on gRPC's own transport")
+    tls: Tls | None = Field(None, description="TLS to Envoy")
     insecure: bool = Field(False, description="plain text is meant, although the address can be reached from outside")
 
 
@@ -54,7 +54,7 @@ def check_listeners(
         if listen.insecure:
             report((*place, "insecure"), "says plain text and `tls` says TLS; keep one of them")
         if transport == "native":
-            report((*place, "tls"), "needs gRPC's own transport; write `transport: auto`, or `grpcio`")
+            report((*place, "tls"), "`native` speaks no TLS; write `transport: auto`")
         if listen.tls.allowed_clients and listen.tls.client_ca is None:
             report((*place, "tls", "allowed_clients"), "needs `client_ca`, or no client has a name that can be trusted")
         for number, name in enumerate(listen.tls.allowed_clients):
