@@ -24,12 +24,12 @@ from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions,
 from extauthz.config import load
 from extauthz.domain.request import Stage
 from extauthz.registry import apis, apps, grants
-from extauthz.registry.migrate import migrate
-from extauthz.registry.replica import Absent
+from extauthz.registry.database.migrate import migrate
+from extauthz.registry.database.sealing import Sealer
+from extauthz.registry.database.store import Store
+from extauthz.registry.database.tables import APPS, GRANTS, KEY_PAIRS
+from extauthz.registry.replica.reading import Absent
 from extauthz.registry.rules import Actor, Role
-from extauthz.registry.sealing import Sealer
-from extauthz.registry.store import Store
-from extauthz.registry.tables import APPS, GRANTS, KEY_PAIRS
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.serve.registry_follower import RegistryFollower
 from extauthz.serve.replicator_process import open_replicator
@@ -47,8 +47,9 @@ _AT_ONCE: Final = 20_000
 class Nobody:
     """Wants to know nothing of decisions."""
 
-    def decided(self, *facts: object) -> None:
+    def record(self, checked: object) -> bool:
         """Forget it."""
+        return True
 
 
 def main() -> None:

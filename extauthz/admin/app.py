@@ -26,8 +26,8 @@ from extauthz.admin.idempotency import forget_old
 from extauthz.admin.openapi import complete
 from extauthz.admin.problem import TOLD, UNEXPECTED, answer, refusal_of
 from extauthz.admin.routes import apis, apps, audit, codes, grants, keys, owners, questions, requests, tokens
+from extauthz.registry.database.tables import REVISION
 from extauthz.registry.errors import Conflict
-from extauthz.registry.tables import REVISION
 
 THREADS: Final = 12
 """Requests at work in the database at once: no more than its pool has connections."""

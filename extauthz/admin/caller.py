@@ -7,9 +7,9 @@ from http import HTTPStatus
 from typing import Final
 
 from extauthz.admin.problem import Refusal
+from extauthz.registry.database.sealing import Vault
+from extauthz.registry.database.store import Store
 from extauthz.registry.rules import Actor
-from extauthz.registry.sealing import Vault
-from extauthz.registry.store import Store
 from extauthz.registry.tokens import PREFIX, actor_of
 
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/=-]{1,8192})")  # RFC 6750, section 2.1

@@ -14,9 +14,9 @@ from starlette.responses import Response
 from extauthz.admin.caller import Caller
 from extauthz.admin.idempotency import Answer, Repeatable
 from extauthz.admin.problem import invalid
+from extauthz.registry.database.sealing import Vault
+from extauthz.registry.database.store import Store, Transaction
 from extauthz.registry.rules import Actor
-from extauthz.registry.sealing import Vault
-from extauthz.registry.store import Store, Transaction
 
 Result = TypeVar("Result")
 _KEY: Final = re.compile(r"[!-~]{1,100}")

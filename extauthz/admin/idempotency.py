@@ -14,9 +14,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from extauthz.admin.problem import Refusal, invalid
-from extauthz.registry.sealing import Vault, idempotency_label
-from extauthz.registry.store import Store, Transaction
-from extauthz.registry.tables import IDEMPOTENCY
+from extauthz.registry.database.sealing import Vault, idempotency_label
+from extauthz.registry.database.store import Store, Transaction
+from extauthz.registry.database.tables import IDEMPOTENCY
 
 KEPT_MS: Final = 86_400_000
 

@@ -13,8 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from extauthz.registry.database.sealing import SealBroken
 from extauthz.registry.errors import Changed, Conflict, Forbidden, Invalid, RegistryError, Unknown
-from extauthz.registry.sealing import SealBroken
 
 MEDIA_TYPE: Final = "application/problem+json"
 _TYPE: Final = "urn:extauthz:problem:"

@@ -26,8 +26,8 @@ from extauthz.domain.decision import Allow
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.wire.checked import Checked
+from extauthz.wire.error_text import answer_of
 from extauthz.wire.failure import describe
-from extauthz.wire.response import answer_of
 from extauthz.wire.servicer import SERVICE, Metadata, Servicer
 
 SPAN: Final = "ext_authz check"

@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from extauthz.domain.request import Stage
 from extauthz.registry.apps import get_owner
 from extauthz.registry.audit import record
+from extauthz.registry.database.store import Transaction
+from extauthz.registry.database.tables import APIS, GRANTS
 from extauthz.registry.errors import Conflict, Invalid, Unknown
 from extauthz.registry.rules import Action, Actor, Role, demand
-from extauthz.registry.store import Transaction
-from extauthz.registry.tables import APIS, GRANTS
 from extauthz.registry.text import checked_id, checked_stage, utc_text
 
 

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from extauthz.registry.audit import record
+from extauthz.registry.database.store import Transaction
+from extauthz.registry.database.tables import APIS, APP_CODES, APPS, GRANTS, KEY_PAIRS, OWNERS, TOKENS
 from extauthz.registry.errors import Changed, Conflict, Unknown
 from extauthz.registry.rules import Action, Actor, Role, demand, permitted
-from extauthz.registry.store import Transaction
-from extauthz.registry.tables import APIS, APP_CODES, APPS, GRANTS, KEY_PAIRS, OWNERS, TOKENS
 from extauthz.registry.text import checked_id, checked_name, checked_text, utc_text
 
 MAX_APPS_OF_AN_OWNER = 1000

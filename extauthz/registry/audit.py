@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from extauthz.registry.database.store import Transaction
+from extauthz.registry.database.tables import AUDIT
 from extauthz.registry.rules import Action, Actor, demand
-from extauthz.registry.store import Transaction
-from extauthz.registry.tables import AUDIT
 from extauthz.registry.text import utc_text
 
 _LONGEST_TARGET = 200

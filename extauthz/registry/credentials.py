@@ -1,7 +1,7 @@
 """The credentials of apps: AppKey/AppSecret pairs and AppCodes. A secret is shown once, and by an audited reveal."""
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -9,11 +9,12 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from extauthz.domain.app import hash_app_code
 from extauthz.registry.apps import get_app
 from extauthz.registry.audit import record
+from extauthz.registry.credential_records import CodeRecord, KeyRecord, NewCode, NewKey
+from extauthz.registry.database.sealing import Vault
+from extauthz.registry.database.store import Transaction
+from extauthz.registry.database.tables import APP_CODES, KEY_PAIRS, LAST_USES
 from extauthz.registry.errors import Conflict, Invalid, Unknown
 from extauthz.registry.rules import Action, Actor
-from extauthz.registry.sealing import Vault
-from extauthz.registry.store import Transaction
-from extauthz.registry.tables import APP_CODES, KEY_PAIRS, LAST_USES
 from extauthz.registry.text import (
     checked_credential,
     checked_secret,
@@ -27,54 +28,6 @@ MAX_OVERLAP_MS: Final = 90 * 86_400_000
 """How long at most the secret before a rotation stays valid."""
 MAX_OF_AN_APP: Final = 50
 """Key pairs, and AppCodes, of one app."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """A key pair as the registry tells of it: never with its secrets."""
-
-    app_key: str
-    app: str
-    is_default: bool
-    created: str
-    rotated: str | None
-    previous_until: str | None
-    """Until when the secret before the last rotation is valid too; None: there is none."""
-    last_used: str | None = None
-    previous_last_used: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key pair with its secret, shown once."""
-
-    key: KeyRecord
-    app_secret: str
-
-    def __repr__(self) -> str:
-        return f"NewKey(key={self.key!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class CodeRecord:
-    """An AppCode as the registry tells of it: by an id and its last four characters."""
-
-    id: str
-    app: str
-    hint: str
-    created: str
-    last_used: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewCode:
-    """An AppCode in clear, shown once."""
-
-    code: CodeRecord
-    app_code: str
-
-    def __repr__(self) -> str:
-        return f"NewCode(code={self.code!r})"
 
 
 def create_key(

@@ -10,10 +10,10 @@ from extauthz.domain.request import Stage
 from extauthz.registry.apis import ApiRecord, get_api
 from extauthz.registry.apps import owner_of_app
 from extauthz.registry.audit import record
+from extauthz.registry.database.store import Transaction
+from extauthz.registry.database.tables import APIS, APPS, GRANTS
 from extauthz.registry.errors import Conflict, Forbidden, Invalid, Unknown
 from extauthz.registry.rules import Action, Actor, Role, Side, demand, permitted
-from extauthz.registry.store import Transaction
-from extauthz.registry.tables import APIS, APPS, GRANTS
 from extauthz.registry.text import MAX_AT_ONCE, checked_stage, checked_text, utc_text
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, func, literal, or_, select, tuple_, unio
 
 from extauthz.registry.apis import get_api
 from extauthz.registry.apps import get_app
+from extauthz.registry.database.tables import ACCESS_REQUESTS, APIS, APP_CODES, APPS, GRANTS, KEY_PAIRS, LAST_USES
 from extauthz.registry.errors import Invalid, Unknown
 from extauthz.registry.rules import Action, Actor, Role, permitted
-from extauthz.registry.tables import ACCESS_REQUESTS, APIS, APP_CODES, APPS, GRANTS, KEY_PAIRS, LAST_USES
 from extauthz.registry.text import checked_stage, utc_text
 
 DAY_MS: Final = 86_400_000

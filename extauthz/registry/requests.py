@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 from extauthz.registry.apis import get_api
 from extauthz.registry.apps import get_app
 from extauthz.registry.audit import record
+from extauthz.registry.database.store import Transaction
+from extauthz.registry.database.tables import ACCESS_REQUESTS, APIS, APPS
 from extauthz.registry.errors import Conflict, Invalid, Unknown
 from extauthz.registry.grants import grant
 from extauthz.registry.rules import Action, Actor, Role, demand, permitted
-from extauthz.registry.store import Transaction
-from extauthz.registry.tables import ACCESS_REQUESTS, APIS, APPS
 from extauthz.registry.text import MAX_WHY, checked_stage, checked_text, utc_text
 
 PENDING = "pending"

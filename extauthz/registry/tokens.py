@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from extauthz.registry.apps import get_owner
 from extauthz.registry.audit import record
+from extauthz.registry.database.sealing import Vault
+from extauthz.registry.database.store import Transaction
+from extauthz.registry.database.tables import TOKENS
 from extauthz.registry.errors import Conflict, Invalid, Unknown
 from extauthz.registry.rules import Action, Actor, Role, demand
-from extauthz.registry.sealing import Vault
-from extauthz.registry.store import Transaction
-from extauthz.registry.tables import TOKENS
 from extauthz.registry.text import checked_name, utc_text
 
 PREFIX: Final = "xat_"

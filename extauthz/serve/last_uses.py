@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from extauthz.domain.decision import Allow
-from extauthz.registry.replica_folder import ReplicaFolder, Use
+from extauthz.registry.replica.folder import ReplicaFolder, Use
 from extauthz.wire.checked import Checked
 
 MAX_NOTED: Final = 10_000

@@ -12,10 +12,12 @@ from prometheus_client.registry import Collector
 from extauthz.config import ServiceConfig
 from extauthz.config.sections.registry import RegistryAccess, registry_access
 from extauthz.domain.snapshot import Snapshot
-from extauthz.domain.snapshot.directory import EMPTY, DirectoryUnavailable, JoinedDirectory
-from extauthz.registry.replica import Absent, Replica
-from extauthz.registry.replica_folder import ReplicaFolder, age_s
-from extauthz.registry.sealing import Sealer
+from extauthz.domain.snapshot.directory import EMPTY, DirectoryUnavailable
+from extauthz.domain.snapshot.joined import JoinedDirectory
+from extauthz.registry.database.sealing import Sealer
+from extauthz.registry.replica.folder import ReplicaFolder, age_s
+from extauthz.registry.replica.following import Replica
+from extauthz.registry.replica.reading import Absent
 from extauthz.serve.last_uses import LastUses
 from extauthz.serve.registry_metrics import NoMetrics, RegistryMetrics
 

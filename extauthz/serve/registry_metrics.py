@@ -6,8 +6,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from extauthz.families import Gauge, OverWorkers
-from extauthz.registry.replica import Absent, ReplicaDirectory
-from extauthz.registry.replica_folder import ReplicaFolder, age_s
+from extauthz.registry.replica.folder import ReplicaFolder, age_s
+from extauthz.registry.replica.reading import Absent, ReplicaDirectory
 
 
 class NoMetrics(Collector):

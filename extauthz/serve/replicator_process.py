@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from extauthz.config import ServiceConfig
-from extauthz.registry.replica_folder import ReplicaFolder
-from extauthz.registry.replicator_settings import Settings
+from extauthz.registry.replica.folder import ReplicaFolder
+from extauthz.registry.replica.settings import Settings
 from extauthz.serve.registry_follower import access_of
 
 STOP_S: Final = 5.0
@@ -59,7 +59,7 @@ class NoReplicator:
 
 
 class ReplicatorProcess:
-    """One process that runs ``extauthz.registry.replicator``, and the thread that waits for its end."""
+    """One process that runs ``extauthz.registry.replica.replicator``, and the thread that waits for its end."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -114,7 +114,7 @@ class ReplicatorProcess:
         with self._lock:
             if self._stopping.is_set():
                 return None
-            command = [sys.executable, "-m", "extauthz.registry.replicator"]
+            command = [sys.executable, "-m", "extauthz.registry.replica.replicator"]
             child = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603  the command is ours
             self._child = child
             if child.stdin is not None:

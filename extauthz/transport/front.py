@@ -1,11 +1,8 @@
 """extauthz-front: HTTP/2 and TLS in Rust, outside Python's lock; checks are handed over in batches to the event loop.
 
-The event loop takes in whatever has come, refuses what is too much (overload.py), answers one group, and gives way to
-whatever else there is to do. The front knows when Envoy gave a call up and leaves it out; after a stall of the whole
-process it first gets time to read what lies on the connections (see stall.py).
-
-Whatever the front does not take on itself (no message, a compressed one, a full queue, a client without a name) comes
-here as a cause, and is denied by the servicer like any other check.
+The loop takes in what has come, refuses what is too much (overload.py), answers one group, and gives way. The front
+leaves out what Envoy gave up; after a stall it first gets time to read what lies on the connections (stall.py). What it
+does not take on (no message, a compressed one, a full queue) comes here as a cause, for the servicer to deny.
 """
 
 import asyncio
@@ -28,12 +25,9 @@ from extauthz.wire.failure import describe
 from extauthz.wire.servicer import CHECK_PATH, Checks, Metadata
 
 GROUP: Final = 64
-"""Answers that are handed over together: each hand-over wakes the front's thread, which on one core costs as much as
-half a check. An idle service has groups of one; in a busy one the first of a group waits for a few milliseconds."""
-CONNECTIONS: Final = 1024
-"""At once, or half of the file descriptors that the process may open."""
-BYTES: Final = 64 << 20
-"""Of checks that wait, at least; and as many of messages that are not complete."""
+"""Answers that are handed over together: each hand-over wakes the front's thread, at the price of half a check."""
+CONNECTIONS: Final = 1024  # at once, or half of the file descriptors that the process may open
+BYTES: Final = 64 << 20  # of checks that wait, at least; and as many of messages that are not complete
 _log: Final = logging.getLogger("extauthz")
 
 

@@ -4,11 +4,8 @@ Envoy reads an empty CheckResponse, and a denial that forgets its status, as an 
 characters in denied headers raw to the client. Both are closed here, for every answer.
 """
 
-import json
-import re
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import quote
 
 from google.protobuf.struct_pb2 import Struct, Value
 
@@ -16,30 +13,19 @@ from extauthz.decide.upstream import upstream_changes
 from extauthz.domain import reason
 from extauthz.domain.app import App
 from extauthz.domain.decision import Allow, Deny, Subject, Upstream
-from extauthz.domain.header_names import X_CA_ERROR_CODE, X_CA_ERROR_MESSAGE, X_CA_REQUEST_ID, as_written
-from extauthz.domain.header_value import is_header_value
+from extauthz.domain.header_names import X_CA_ERROR_CODE, X_CA_REQUEST_ID, as_written
 from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
-from extauthz.domain.settings import ErrorSettings, IdentityFact, Reveal
+from extauthz.domain.settings import IdentityFact
 from extauthz.domain.snapshot.gateway import Gateway
+from extauthz.wire.error_text import answer_of, header_text
 from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.parts import carry, header_option, tell, unchanged
 
-MAX_MESSAGE_BYTES: Final = 4096
-"""Longest X-Ca-Error-Message: many clients cap all response headers together at 8 or 16 KiB."""
-_MAX_GRPC_MESSAGE_BYTES: Final = 1024
 _REQUEST_ID: Final = as_written(X_CA_REQUEST_ID)
 _ERROR_CODE: Final = as_written(X_CA_ERROR_CODE)
-_ERROR_MESSAGE: Final = as_written(X_CA_ERROR_MESSAGE)
-_CUT: Final = "...(cut)"
-_OVERWRITE_IF_EXISTS_OR_ADD: Final = 2
-_ILLEGAL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_CUT_ESCAPE: Final = re.compile(r"%.?\Z")
 _OK: Final = 0
-_json_text = json.JSONEncoder(ensure_ascii=False).encode
 _STATUS_CODES: Final = {True: int(GrpcStatus.UNAUTHENTICATED), False: int(GrpcStatus.PERMISSION_DENIED)}
-_DO_NOT_APPEND: Final = pb.BoolValue(value=False)
-_GRPC_MESSAGE_SAFE: Final = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-_MINIMAL_SIGNATURE_MESSAGE: Final = "Invalid Signature"
 _CACHED_ANSWERS: Final = 8192
 _APP_ID: Final = "\x01"
 _OWNER: Final = "\x02"
@@ -130,8 +116,8 @@ class Responder:
 
     def _tell_app(self, app: App) -> bytes:
         """What an allow tells of its app, to be joined to what holds for all apps."""
-        app_id = _unchanged(app.id).encode()
-        owner = _unchanged(app.owner).encode() if self._owner_headers else b""
+        app_id = unchanged(app.id).encode()
+        owner = unchanged(app.owner).encode() if self._owner_headers else b""
         if len(app_id) not in _STAND_IN_LENGTHS or (owner and len(owner) not in _STAND_IN_LENGTHS):
             return self._of_app(app.id, owner.decode())
         told = self._of_app(_APP_ID * len(app_id), _OWNER * len(owner))
@@ -139,9 +125,9 @@ class Responder:
         return told.replace(_OWNER_BYTES * len(owner), owner) if owner else told
 
     def _build_of_app(self, app_id: str, owner: str) -> bytes:
-        headers = [_header(name, app_id) for name in self._app_id_headers]
+        headers = [header_option(name, app_id) for name in self._app_id_headers]
         if owner:
-            headers += [_header(name, owner) for name in self._owner_headers]
+            headers += [header_option(name, owner) for name in self._owner_headers]
         changes = pb.OkHttpResponse(headers=headers)
         return pb.CheckResponse(ok_response=changes, dynamic_metadata=_struct({"app_id": app_id})).SerializeToString()
 
@@ -180,21 +166,21 @@ def check_response(outcome: Upstream | Denial, request_id: str, metadata: Struct
         return pb.CheckResponse(
             status=pb.Status(code=_OK),
             ok_response=pb.OkHttpResponse(
-                headers=[_header(name, _unchanged(value)) for name, value in outcome.set_headers],
+                headers=[header_option(name, unchanged(value)) for name, value in outcome.set_headers],
                 headers_to_remove=outcome.remove_headers,
-                response_headers_to_add=[_header(_REQUEST_ID, request_id)],
+                response_headers_to_add=[header_option(_REQUEST_ID, request_id)],
             ),
             dynamic_metadata=metadata,
         )
     cause, answer, grpc_caller = outcome
     headers = [
-        _header(_REQUEST_ID, request_id),
-        _header("Content-Type", "application/json; charset=utf-8"),
+        header_option(_REQUEST_ID, request_id),
+        header_option("Content-Type", "application/json; charset=utf-8"),
     ]
     if answer.code:
-        headers.append(_header(_ERROR_CODE, header_text(answer.code)))
+        headers.append(header_option(_ERROR_CODE, header_text(answer.code)))
     if grpc_caller:
-        headers.append(_header("grpc-status", str(cause.grpc_status.value)))
+        headers.append(header_option("grpc-status", str(cause.grpc_status.value)))
     return pb.CheckResponse(
         status=pb.Status(code=_STATUS_CODES[cause.grpc_status is GrpcStatus.UNAUTHENTICATED]),
         denied_response=pb.DeniedHttpResponse(
@@ -203,86 +189,3 @@ def check_response(outcome: Upstream | Denial, request_id: str, metadata: Struct
         ),
         dynamic_metadata=metadata,
     )
-
-
-def carry(headers: tuple[tuple[str, str], ...], misspelled: tuple[str, ...]) -> bytes:
-    """What one allowed request alone carries upstream and loses, to be joined to what holds for all of its kind."""
-    carried = pb.CheckResponse.FromString(_carried_template(tuple([name for name, _ in headers])))
-    changes = carried.ok_response
-    for place, (_, value) in enumerate(headers):
-        changes.headers[place].header.value = _unchanged(value)
-    changes.headers_to_remove.extend(misspelled)
-    return carried.SerializeToString()
-
-
-def tell(answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
-    """The message of a denial, in a header and in the body (JSON, or for gRPC the bare message), to be joined to it.
-
-    The message may hold what this very caller sent, so it is made for each answer, and the rest of the denial only
-    once. This part has no status, so it cannot change the denial's.
-    """
-    message = header_text(answer.message)
-    told = pb.CheckResponse.FromString(_TOLD_TO_GRPC if grpc_caller else _TOLD)
-    denied = told.denied_response
-    denied.headers[0].header.value = message
-    if grpc_caller:
-        encoded = quote(message, safe=_GRPC_MESSAGE_SAFE)[:MAX_MESSAGE_BYTES]
-        denied.headers[1].header.value = _CUT_ESCAPE.sub("", encoded)
-        # Envoy makes the body the grpc-message, whatever the header says, and may write three bytes for one of ours.
-        denied.body = message.encode()[:_MAX_GRPC_MESSAGE_BYTES].decode("utf-8", "ignore")
-    else:
-        denied.body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
-    return told.SerializeToString()
-
-
-def answer_of(cause: Reason, fact: str, errors: ErrorSettings) -> Answer:
-    """What the caller is told. Under ``reveal: minimal`` unknown key and wrong signature are one and the same."""
-    if errors.reveal is Reveal.MINIMAL and cause in (reason.APP_KEY_UNKNOWN, reason.SIGNATURE_MISMATCH):
-        return errors.answer(reason.SIGNATURE_MISMATCH)._replace(message=_MINIMAL_SIGNATURE_MESSAGE)
-    answer = errors.answer(cause)
-    return Answer(answer.code, answer.status, answer.message.replace("{fact}", fact))
-
-
-def _unchanged(value: str) -> str:
-    """A value for the upstream, as it is. Raises ValueError, and so denies, where a header cannot hold it."""
-    if not is_header_value(value):
-        raise ValueError("not a header value")
-    return value
-
-
-def header_text(text: str) -> str:
-    """An error message as a header can hold it: control characters replaced, cut to MAX_MESSAGE_BYTES in UTF-8.
-
-    Nothing that tells an identity is repaired like this; see ``domain.header_value``.
-    """
-    if not (text.isascii() and text.isprintable()):
-        text = _ILLEGAL.sub("?", text.encode("utf-8", "replace").decode())
-    if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:
-        kept = text.encode()[: MAX_MESSAGE_BYTES - len(_CUT)]
-        text = kept.decode("utf-8", "ignore") + _CUT
-    return text
-
-
-def _header(name: str, value: str) -> pb.HeaderValueOption:
-    # Envoy ignores append_action where it matters most and append elsewhere, so both say "overwrite".
-    return pb.HeaderValueOption(
-        header=pb.HeaderValue(key=name, value=value), append=_DO_NOT_APPEND, append_action=_OVERWRITE_IF_EXISTS_OR_ADD
-    )
-
-
-# Parsing a template and filling it in takes a third of the time that building the messages takes.
-
-
-@lru_cache(maxsize=1024)
-def _carried_template(names: tuple[str, ...]) -> bytes:
-    changes = pb.OkHttpResponse(headers=[_header(name, "") for name in names])
-    return pb.CheckResponse(ok_response=changes).SerializeToString()
-
-
-def _told_template(*names: str) -> bytes:
-    denied = pb.DeniedHttpResponse(headers=[_header(name, "") for name in names])
-    return pb.CheckResponse(denied_response=denied).SerializeToString()
-
-
-_TOLD: Final = _told_template(_ERROR_MESSAGE)
-_TOLD_TO_GRPC: Final = _told_template(_ERROR_MESSAGE, "grpc-message")

@@ -7,18 +7,19 @@ from extauthz.admin.desk import AtCreatingDesk, AtDesk
 from extauthz.admin.forms import CreateCode, PathId, PathUuid
 from extauthz.admin.page import Page
 from extauthz.registry import credentials as service
+from extauthz.registry.credential_records import CodeRecord, NewCode
 
 router = APIRouter(tags=["codes"])
 
 
-@router.post("/apps/{app}/codes", status_code=201, response_model=service.NewCode)
+@router.post("/apps/{app}/codes", status_code=201, response_model=NewCode)
 def create_code(app: PathId, desk: AtCreatingDesk, form: CreateCode = CreateCode()) -> Response:
     """Create an AppCode. The answer holds it in clear, this one time."""
     return desk.create(lambda tx: service.create_code(tx, desk.vault, desk.actor, app, form.app_code))
 
 
 @router.get("/apps/{app}/codes")
-def list_codes(app: PathId, desk: AtDesk) -> Page[service.CodeRecord]:
+def list_codes(app: PathId, desk: AtDesk) -> Page[CodeRecord]:
     """List the AppCodes of an app by id and last four characters: all of them in one page."""
     return Page(items=desk.look(lambda view: service.list_codes(view, desk.actor, app)), next=None)
 

@@ -9,6 +9,7 @@ from extauthz.admin.desk import AtCreatingDesk, AtDesk
 from extauthz.admin.forms import CreateKey, PathCredential, PathId, Rotation
 from extauthz.admin.page import Page
 from extauthz.registry import credentials as service
+from extauthz.registry.credential_records import KeyRecord, NewKey
 
 router = APIRouter(tags=["keys"])
 
@@ -21,7 +22,7 @@ class Revealed:
     app_secret: str = field(repr=False)
 
 
-@router.post("/apps/{app}/keys", status_code=201, response_model=service.NewKey)
+@router.post("/apps/{app}/keys", status_code=201, response_model=NewKey)
 def create_key(app: PathId, desk: AtCreatingDesk, form: CreateKey = CreateKey()) -> Response:
     """Create a key pair. The answer holds its AppSecret, this one time."""
     return desk.create(
@@ -31,18 +32,18 @@ def create_key(app: PathId, desk: AtCreatingDesk, form: CreateKey = CreateKey())
 
 
 @router.get("/apps/{app}/keys")
-def list_keys(app: PathId, desk: AtDesk) -> Page[service.KeyRecord]:
+def list_keys(app: PathId, desk: AtDesk) -> Page[KeyRecord]:
     """List the key pairs of an app, the default one first: all of them in one page."""
     return Page(items=desk.look(lambda view: service.list_keys(view, desk.actor, app)), next=None)
 
 
 @router.get("/keys/{app_key}")
-def get_key(app_key: PathCredential, desk: AtDesk) -> service.KeyRecord:
+def get_key(app_key: PathCredential, desk: AtDesk) -> KeyRecord:
     """Look up a key pair, without its secrets."""
     return desk.look(lambda view: service.get_key(view, desk.actor, app_key))
 
 
-@router.post("/keys/{app_key}/rotate", status_code=200, response_model=service.NewKey)
+@router.post("/keys/{app_key}/rotate", status_code=200, response_model=NewKey)
 def rotate_key(app_key: PathCredential, desk: AtCreatingDesk, form: Rotation = Rotation()) -> Response:
     """Give a key pair a new AppSecret, shown this one time; the one before stays valid for `overlap_s` seconds."""
     overlap_ms = form.overlap_s * 1000
@@ -52,7 +53,7 @@ def rotate_key(app_key: PathCredential, desk: AtCreatingDesk, form: Rotation = R
 
 
 @router.post("/keys/{app_key}/end-previous")
-def end_previous_secret(app_key: PathCredential, desk: AtDesk) -> service.KeyRecord:
+def end_previous_secret(app_key: PathCredential, desk: AtDesk) -> KeyRecord:
     """Let only the newest AppSecret be valid from now on."""
     return desk.change(lambda tx: service.end_previous_secret(tx, desk.actor, app_key))
 

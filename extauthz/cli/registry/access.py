@@ -22,11 +22,11 @@ from sqlalchemy.exc import DBAPIError
 from extauthz.cli.reading import read_config
 from extauthz.cli.registry.remote import ApiFault, RemoteRegistry
 from extauthz.config.sections.registry import registry_access
+from extauthz.registry.database.migrate import check_schema
+from extauthz.registry.database.sealing import MasterKeyFault, SealBroken, Sealer, Vault
+from extauthz.registry.database.store import Store, StoreFault, vault_of
 from extauthz.registry.errors import RegistryError
-from extauthz.registry.migrate import check_schema
 from extauthz.registry.rules import Actor, Role
-from extauthz.registry.sealing import MasterKeyFault, SealBroken, Sealer, Vault
-from extauthz.registry.store import Store, StoreFault, vault_of
 
 Result = TypeVar("Result")
 

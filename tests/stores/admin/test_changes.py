@@ -5,10 +5,10 @@ from sqlalchemy import select, update
 
 from extauthz.admin.idempotency import KEPT_MS, forget_old
 from extauthz.registry import apps, audit, credentials, tokens
-from extauthz.registry.reseal import reseal
-from extauthz.registry.sealing import Sealer, Vault
-from extauthz.registry.store import Store, vault_of
-from extauthz.registry.tables import IDEMPOTENCY, KEY_PAIRS
+from extauthz.registry.database.reseal import reseal
+from extauthz.registry.database.sealing import Sealer, Vault
+from extauthz.registry.database.store import Store, vault_of
+from extauthz.registry.database.tables import IDEMPOTENCY, KEY_PAIRS
 from tests.stores.admin.conftest import Api
 from tests.stores.registry.conftest import MASTER_KEY
 from tests.stores.registry.desk import ADMIN, SHOP

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import create_engine, text
 
-from extauthz.registry.migrate import migrate
-from extauthz.registry.sealing import Sealer
-from extauthz.registry.store import Store
+from extauthz.registry.database.migrate import migrate
+from extauthz.registry.database.sealing import Sealer
+from extauthz.registry.database.store import Store
 from tests.stores.registry.desk import Desk
 from tests.stores.registry.following import Host
 

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 
 from extauthz.registry import apis, apps
+from extauthz.registry.database.sealing import Sealer
+from extauthz.registry.database.store import Store, Transaction, vault_of
+from extauthz.registry.database.tables import METADATA
 from extauthz.registry.rules import Actor, Role
-from extauthz.registry.sealing import Sealer
-from extauthz.registry.store import Store, Transaction, vault_of
-from extauthz.registry.tables import METADATA
 
 ADMIN = Actor("admin", Role.ADMIN)
 SHOP = Actor("shop-consumer", Role.CONSUMER, "shop")

@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import select
 
 from extauthz.domain.request import Stage
-from extauthz.registry.replica import Absent, Replica
-from extauthz.registry.replica_folder import ReplicaFolder
-from extauthz.registry.replicator_settings import Settings
-from extauthz.registry.sealing import Sealer, Vault
-from extauthz.registry.store import Store, revision_of
-from extauthz.registry.tables import APP_CODES, APPS, GRANTS, KEY_PAIRS
+from extauthz.registry.database.sealing import Sealer, Vault
+from extauthz.registry.database.store import Store, revision_of
+from extauthz.registry.database.tables import APP_CODES, APPS, GRANTS, KEY_PAIRS
+from extauthz.registry.replica.folder import ReplicaFolder
+from extauthz.registry.replica.following import Replica
+from extauthz.registry.replica.reading import Absent
+from extauthz.registry.replica.settings import Settings
 
 
 class Host:
@@ -32,7 +33,7 @@ class Host:
     def start(self) -> "Host":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "extauthz.registry.replicator"], stdin=subprocess.PIPE, stderr=log
+                [sys.executable, "-m", "extauthz.registry.replica.replicator"], stdin=subprocess.PIPE, stderr=log
             )
         self.process.stdin.write(json.dumps(self.settings._asdict()).encode() + b"\n")
         self.process.stdin.flush()

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import insert
 
 from extauthz.registry import apis, apps, credentials, grants, questions, requests
+from extauthz.registry.database.tables import LAST_USES
 from extauthz.registry.errors import Forbidden, Invalid, Unknown
-from extauthz.registry.tables import LAST_USES
 from tests.stores.registry.desk import ADMIN, MAPS, MAPS_CONSUMER, READER, SHOP, SHOP_READER
 
 DAY_MS = 86_400_000

@@ -7,13 +7,14 @@ import pytest
 
 from extauthz.domain.app import App, Grant, KeyPair, hash_app_code
 from extauthz.domain.request import Stage
-from extauthz.domain.snapshot.directory import JoinedDirectory, build_directory
+from extauthz.domain.snapshot.directory import build_directory
+from extauthz.domain.snapshot.joined import JoinedDirectory
 from extauthz.registry import apis, apps, credentials, grants, tokens
+from extauthz.registry.database.reseal import reseal
+from extauthz.registry.database.sealing import SealBroken, Sealer
+from extauthz.registry.database.store import Store, vault_of
 from extauthz.registry.errors import RegistryError
-from extauthz.registry.reseal import reseal
 from extauthz.registry.rules import Role
-from extauthz.registry.sealing import SealBroken, Sealer
-from extauthz.registry.store import Store, vault_of
 from tests.stores.registry.conftest import MASTER_KEY
 from tests.stores.registry.desk import ADMIN, MAPS, SHOP
 from tests.stores.registry.following import Seen, eventually, in_registry
@@ -234,7 +235,7 @@ def test_one_process_of_a_host_writes_and_the_next_one_takes_over(desk, host, ma
 
 
 def test_the_last_use_of_a_credential_is_written_for_whoever_lists_it(desk, host):
-    from extauthz.registry.replica_folder import Use
+    from extauthz.registry.replica.folder import Use
 
     key = desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", "shop-key-0001"))
     host.start().follows(desk.store)

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from extauthz.domain.request import Stage
 from extauthz.domain.snapshot.directory import DirectoryUnavailable
 from extauthz.registry import apps, credentials, grants
-from extauthz.registry.tables import APPS, GRANTS
+from extauthz.registry.database.tables import APPS, GRANTS
 from tests.stores.registry.conftest import MASTER_KEY
 from tests.stores.registry.desk import ADMIN, MAPS
 from tests.stores.registry.following import Seen, eventually, in_registry
@@ -132,7 +132,7 @@ def test_a_replica_of_another_registry_is_replaced(populated, host, make_host, t
     host.replica = None
     other = tmp_path / "other.db"
     shutil.copy(templates("sqlite").removeprefix("sqlite:///"), other)
-    from extauthz.registry.store import Store
+    from extauthz.registry.database.store import Store
 
     store = Store(f"sqlite:///{other}")
     moved = make_host([MASTER_KEY], host.folder.path)

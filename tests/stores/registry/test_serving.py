@@ -13,9 +13,9 @@ import pytest
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.registry import apis, apps, credentials, grants
-from extauthz.registry.feed import position_of
-from extauthz.registry.reseal import reseal
-from extauthz.registry.sealing import Sealer, Vault
+from extauthz.registry.database.reseal import reseal
+from extauthz.registry.database.sealing import Sealer, Vault
+from extauthz.registry.replica.feed import position_of
 from extauthz.registry.text import utc_text
 from tests.process.running import CODE, Caller, Running, base_config, eventually, free_ports, status_of
 from tests.stores.registry.conftest import MASTER_KEY
@@ -204,7 +204,7 @@ def replicator_of(running):
     def find():
         for child in Path(f"/proc/{running.process.pid}/task").glob("*/children"):
             for pid in child.read_text().split():
-                if b"extauthz.registry.replicator" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if b"extauthz.registry.replica.replicator" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     return int(pid)
         return None
 

@@ -9,9 +9,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select
 
 from extauthz.registry import apps
-from extauthz.registry.migrate import check_schema, migrate
-from extauthz.registry.store import Store, StoreFault, revision_of
-from extauthz.registry.tables import APPS, CHANGES, METADATA
+from extauthz.registry.database.migrate import check_schema, migrate
+from extauthz.registry.database.store import Store, StoreFault, revision_of
+from extauthz.registry.database.tables import APPS, CHANGES, METADATA
 from tests.stores.registry.desk import ADMIN, SHOP
 
 

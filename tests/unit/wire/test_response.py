@@ -15,8 +15,9 @@ from extauthz.domain.reason import ALLOWED, CATALOGUE, Answer
 from extauthz.domain.request import Network
 from extauthz.domain.settings import ErrorSettings, Generation, IdentityFact, Reveal, Settings
 from extauthz.replay.memory import MemoryReplayStore
+from extauthz.wire.error_text import MAX_MESSAGE_BYTES, header_text
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from extauthz.wire.response import MAX_MESSAGE_BYTES, Responder, check_response, header_text, tell_revision
+from extauthz.wire.response import Responder, check_response, tell_revision
 from extauthz.wire.servicer import Servicer
 from tests.unit.building import APP_CODE, CODE, NOW_MS, api, snapshot
 from tests.unit.wire.checking import Notes, check_request, error_header

@@ -8,8 +8,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from extauthz.registry.sealing import Sealer
-from extauthz.registry.store import Store, StoreFault, Transaction, set_up
+from extauthz.registry.database.sealing import Sealer
+from extauthz.registry.database.store import Store, StoreFault, Transaction, set_up
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
 

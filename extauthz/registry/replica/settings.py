@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from extauthz.registry.replica_file import FileWriter
-from extauthz.registry.sealing import Sealer
+from extauthz.registry.database.sealing import Sealer
+from extauthz.registry.replica.writing import FileWriter
 
 
 class Settings(NamedTuple):

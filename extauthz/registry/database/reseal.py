@@ -4,9 +4,9 @@ from typing import Any, Final
 
 from sqlalchemy import Row, select, update
 
-from extauthz.registry.sealing import HASH_KEY_LABEL, Sealer, idempotency_label
-from extauthz.registry.store import Store
-from extauthz.registry.tables import IDEMPOTENCY, KEY_PAIRS, REVISION
+from extauthz.registry.database.sealing import HASH_KEY_LABEL, Sealer, idempotency_label
+from extauthz.registry.database.store import Store
+from extauthz.registry.database.tables import IDEMPOTENCY, KEY_PAIRS, REVISION
 
 _AT_A_TIME: Final = 500
 

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, insert, s
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
+from extauthz.registry.database.sealing import Sealer, Vault, new_hash_key
+from extauthz.registry.database.tables import CHANGES, REVISION
 from extauthz.registry.errors import Conflict
-from extauthz.registry.sealing import Sealer, Vault, new_hash_key
-from extauthz.registry.tables import CHANGES, REVISION
 
 _BUSY_S: Final = 10.0
 """How long a writer of SQLite waits for another one, in seconds."""

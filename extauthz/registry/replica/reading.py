@@ -15,8 +15,9 @@ import lmdb
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
 from extauthz.domain.snapshot.directory import DirectoryUnavailable
-from extauthz.registry.records import (
-    APP,
+from extauthz.registry.database.sealing import SealBroken, Sealer, Vault
+from extauthz.registry.replica.file import Meta, ReplicaBroken, changed_since, read_meta
+from extauthz.registry.replica.records import (
     APP_CODE,
     KEY_PAIR,
     KINDS,
@@ -31,16 +32,13 @@ from extauthz.registry.records import (
     read_grant,
     read_pair,
 )
-from extauthz.registry.replica_file import Meta, ReplicaBroken, ReplicaLocked, changed_since, open_file, read_meta
-from extauthz.registry.replica_folder import ReplicaFolder
-from extauthz.registry.sealing import SealBroken, Sealer, Vault
 
 KEPT: Final = 4096
 """Decoded entries in each of two generations, each entry about a kilobyte."""
 _log: Final = logging.getLogger("extauthz")
 
 
-class _Kept:
+class Kept:
     """Decoded entries by the key of their record. What was not asked for during a whole generation is forgotten."""
 
     __slots__ = ("_new", "_old")
@@ -62,15 +60,15 @@ class _Kept:
             self._old, self._new = self._new, {}
         self._new[key] = decoded
 
-    def without(self, keys: Iterable[bytes]) -> "_Kept":
+    def without(self, keys: Iterable[bytes]) -> "Kept":
         new, old = self._new.copy(), self._old.copy()
         for key in keys:
             new.pop(key, None)
             old.pop(key, None)
-        return _Kept(new, old)
+        return Kept(new, old)
 
 
-class _Damage:
+class Damage:
     """Set when a record is found that is not to be believed. A check does no more than that: it never writes."""
 
     __slots__ = ("seen",)
@@ -83,7 +81,7 @@ class ReplicaDirectory:
     """One revision of the registry's directory. Never changes. Any thread may ask."""
 
     def __init__(
-        self, view: lmdb.Transaction, meta: Meta, vault: Vault, prover: Prover, kept: _Kept, damage: _Damage
+        self, view: lmdb.Transaction, meta: Meta, vault: Vault, prover: Prover, kept: Kept, damage: Damage
     ) -> None:
         self.revision = f"r{meta.position.revision}"
         self.meta = meta
@@ -145,7 +143,7 @@ class ReplicaDirectory:
             changed = changed_since(view, prover, self.number)
         except (RecordBroken, lmdb.Error, ValueError):
             raise ReplicaBroken("its list of changes is damaged") from None
-        kept = _Kept({}, {}) if changed is None else self._kept.without(changed)
+        kept = Kept({}, {}) if changed is None else self._kept.without(changed)
         return ReplicaDirectory(view, meta, vault, prover, kept, self._damage), changed
 
     def _body(self, key: bytes) -> bytes | None:
@@ -196,71 +194,3 @@ class Absent:
 
     def rehash(self, code_hash: bytes) -> bytes:
         return code_hash
-
-
-class Replica:
-    """Follows the replica in a folder. One thread looks; any thread may use the directory that it finds."""
-
-    def __init__(self, folder: ReplicaFolder, sealer: Sealer) -> None:
-        self.directory: ReplicaDirectory | Absent = Absent()
-        self.changed: list[str] | None = None
-        """The ids of the apps that differ from the directory before; None: it may be any."""
-        self._folder = folder
-        self._sealer = sealer
-        self._name = ""
-        self._opened: lmdb.Environment | None = None
-        self._refused = ""
-        self._damage = _Damage()
-
-    def look(self) -> bool:
-        """Whether there is another directory now. Takes microseconds where there is none. Never raises."""
-        if self._damage.seen:
-            self._damage.seen = False
-            self._folder.report_damage(self._name)
-        name = self._folder.current()
-        try:
-            if name and name != self._name:
-                return self._open(name)
-            return self._follow()
-        except ReplicaLocked as error:
-            self._refuse(name, str(error))
-        except (ReplicaBroken, lmdb.Error) as error:
-            self._refuse(name, str(error) or type(error).__name__)
-            self._folder.report_damage(name)
-        return False
-
-    def trust(self, sealer: Sealer) -> None:
-        """Open secrets with other master keys from the next directory on."""
-        self._sealer = sealer
-        self._name = self._refused = ""
-
-    def close(self) -> None:
-        """Know nothing any more; what is still in use of it is closed when nobody uses it."""
-        self.directory, self._opened, self._name = Absent(), None, ""
-
-    def _open(self, name: str) -> bool:
-        if name == self._refused:
-            return False
-        path = self._folder.path / name
-        # One process may open a file once: who trusts other keys goes on with what is open.
-        opened = self._opened if self._opened is not None and self._opened.path() == str(path) else open_file(path)
-        view = opened.begin(buffers=False)
-        meta, vault, prover = read_meta(view, self._sealer)
-        self.directory = ReplicaDirectory(view, meta, vault, prover, _Kept({}, {}), self._damage)
-        self._opened, self._name, self._refused, self.changed = opened, name, "", None
-        return True
-
-    def _follow(self) -> bool:
-        before = self.directory
-        if self._opened is None or isinstance(before, Absent):
-            return False
-        if self._opened.info()["last_txnid"] == before.number:
-            return False
-        self.directory, changed = before.later(self._opened.begin(buffers=False), self._sealer)
-        self.changed = None if changed is None else [key[1:].decode() for key in changed if key[:1] == APP]
-        return True
-
-    def _refuse(self, name: str, why: str) -> None:
-        if self._refused != name:
-            self._refused = name
-            _log.error("the replica %s is not used: %s", name, why)

@@ -4,7 +4,7 @@ import threading
 import time
 from typing import Any, Final, Protocol
 
-from extauthz.registry.store import CHANNEL, Store, StoreFault
+from extauthz.registry.database.store import CHANNEL, Store, StoreFault
 
 _GATHER_S: Final = 0.02
 """How long news is gathered, in seconds: under a hundred changes a second one look answers many."""

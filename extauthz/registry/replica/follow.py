@@ -10,16 +10,16 @@ import lmdb
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from extauthz.registry.arrivals import Arrivals, arrivals_of
-from extauthz.registry.feed import can_follow, changes_since, everything, position_of
-from extauthz.registry.last_uses import write_uses
-from extauthz.registry.migrate import check_schema
-from extauthz.registry.records import Position
-from extauthz.registry.replica_file import FileWriter
-from extauthz.registry.replica_folder import ReplicaFolder
-from extauthz.registry.replicator_settings import Settings, TakenUp
-from extauthz.registry.sealing import SealBroken
-from extauthz.registry.store import Store, StoreFault
+from extauthz.registry.database.migrate import check_schema
+from extauthz.registry.database.sealing import SealBroken
+from extauthz.registry.database.store import Store, StoreFault
+from extauthz.registry.replica.arrivals import Arrivals, arrivals_of
+from extauthz.registry.replica.feed import can_follow, changes_since, everything, position_of
+from extauthz.registry.replica.folder import ReplicaFolder
+from extauthz.registry.replica.last_uses import write_uses
+from extauthz.registry.replica.records import Position
+from extauthz.registry.replica.settings import Settings, TakenUp
+from extauthz.registry.replica.writing import FileWriter
 
 TELL_EVERY_S: Final = 1.0
 MAX_BACK_OFF_S: Final = 5.0

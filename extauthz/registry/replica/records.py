@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from extauthz.domain.app import App, Grant
 from extauthz.domain.request import Stage
-from extauthz.registry.sealing import Vault
+from extauthz.registry.database.sealing import Vault
 
 MAX_KEY: Final = 400
 """Bytes of a record's key: LMDB takes 511. What is longer is no entry of any registry."""

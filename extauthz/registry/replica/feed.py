@@ -13,7 +13,9 @@ from sqlalchemy import Connection, Select, func, or_, select
 
 from extauthz.domain.app import App, Grant
 from extauthz.domain.request import Stage
-from extauthz.registry.records import (
+from extauthz.registry.database.sealing import SealBroken, Sealer
+from extauthz.registry.database.tables import APP_CODES, APPS, CHANGES, GRANTS, KEY_PAIRS, REVISION
+from extauthz.registry.replica.records import (
     APP_CODE,
     KEY_PAIR,
     Code,
@@ -27,8 +29,6 @@ from extauthz.registry.records import (
     grant_key,
     pair_body,
 )
-from extauthz.registry.sealing import SealBroken, Sealer
-from extauthz.registry.tables import APP_CODES, APPS, CHANGES, GRANTS, KEY_PAIRS, REVISION
 
 _TOGETHER: Final = 400
 """Entries that are asked for in one question: both databases bound the number of parameters."""

@@ -3,8 +3,8 @@
 A process of its own: reading a million apps would hold up the checks of a process that serves, and a damaged file may
 end the process that reads it through. It ends when whoever started it is gone.
 
-``python -m extauthz.registry.replicator`` reads its settings as one line of JSON from standard input; it is no command
-for people.
+``python -m extauthz.registry.replica.replicator`` reads its settings as one line of JSON from standard input; it is no
+command for people.
 """
 
 import json
@@ -15,9 +15,10 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from extauthz.registry.replica_file import FileWriter, ReplicaBroken, read_through
-from extauthz.registry.replica_folder import ReplicaFolder
-from extauthz.registry.replicator_settings import Settings, TakenUp
+from extauthz.registry.replica.file import ReplicaBroken, read_through
+from extauthz.registry.replica.folder import ReplicaFolder
+from extauthz.registry.replica.settings import Settings, TakenUp
+from extauthz.registry.replica.writing import FileWriter
 
 _log: Final = logging.getLogger("extauthz")
 
@@ -32,7 +33,9 @@ def run(settings: Settings, stopping: threading.Event) -> None:
                 taken_up = take_up(folder, settings)
                 if taken_up is not None:
                     threading.Thread(target=prove, args=(folder, taken_up, stopping), name="prove", daemon=True).start()
-                from extauthz.registry.follow import Replicator  # what was known is served before SQL is even loaded
+                from extauthz.registry.replica.follow import (
+                    Replicator,  # what was known is served before SQL is even loaded
+                )
 
                 Replicator(settings, stopping, taken_up).run()
                 return

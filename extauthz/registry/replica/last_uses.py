@@ -6,9 +6,9 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from extauthz.registry.replica_folder import Use
-from extauthz.registry.store import Store
-from extauthz.registry.tables import LAST_USES
+from extauthz.registry.database.store import Store
+from extauthz.registry.database.tables import LAST_USES
+from extauthz.registry.replica.folder import Use
 
 _TOGETHER: Final = 100
 
