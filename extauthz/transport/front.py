@@ -9,15 +9,14 @@ import asyncio
 import logging
 import resource
 import time
-from collections.abc import Awaitable
 from typing import Any, Final
 
 from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
-from extauthz.transport.address import numeric_address, remove_stale_socket
 from extauthz.transport.contract import HEALTH_PATH, Health, bound_address
-from extauthz.transport.listening import socket_mode
+from extauthz.transport.late_answers import LateAnswers
+from extauthz.transport.listening import numeric_address, remove_stale_socket, socket_mode
 from extauthz.transport.overload import Check, OverloadQueue, has_time
 from extauthz.transport.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
 from extauthz.transport.tls import Certificates
@@ -55,8 +54,7 @@ class FrontTransport:
         self._front: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting = OverloadQueue()
-        self._later: set[asyncio.Task[None]] = set()
-        self._answered_later: list[tuple[int, bytes]] = []
+        self._later = LateAnswers(self._respond)
         self._turn_is_due = False
         self._watch = StallWatch()
         self._settled_s = 0.0
@@ -110,8 +108,7 @@ class FrontTransport:
         if self._look is not None:
             self._look.cancel()
         self._front = None
-        for task in self._later:
-            task.cancel()
+        self._later.cancel()
         await asyncio.to_thread(front.close)
 
     def _look_again(self) -> None:
@@ -222,29 +219,13 @@ class FrontTransport:
             if isinstance(answer, bytes):
                 answers.append((call_id, answer))
             else:
-                self._answer_later(call_id, answer)
+                self._later.add(call_id, answer)
         self._watch.passed_s = passed_s
         self._respond(answers)
 
     def _respond(self, answers: list[tuple[int, bytes]]) -> None:
-        if answers:
+        if answers and self._front is not None:
             self._front.respond(answers)
 
     def _refuse(self, why: Reason, metadata: Metadata) -> bytes:
         return self._checks.refuse(why, self._binding, metadata)
-
-    def _answer_later(self, call_id: int, answer: Awaitable[bytes]) -> None:
-        async def wait() -> None:
-            told = await answer
-            if not self._answered_later and self._loop is not None:
-                self._loop.call_soon(self._respond_later)  # with those that are ready at the same time
-            self._answered_later.append((call_id, told))
-
-        task = asyncio.ensure_future(wait())
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
-
-    def _respond_later(self) -> None:
-        answers, self._answered_later = self._answered_later, []
-        if self._front is not None:
-            self._respond(answers)

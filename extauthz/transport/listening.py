@@ -7,8 +7,9 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from extauthz.domain.address import Address
 
@@ -71,17 +72,42 @@ def listening(address: str, key: str) -> Iterator[None]:
         raise OSError(f"cannot listen on {address} (`{key}` in the configuration): {cause}") from None
 
 
+def numeric_address(address: str) -> str:
+    """``address`` with its host as a number, ``unix:PATH`` as it is. Raises OSError for a name that has no address."""
+    named = Address.parse(address)
+    return address if named.path else str(replace(named, host=_resolved(named)[2][0]))
+
+
+def remove_stale_socket(address: str) -> None:
+    """Remove the file of a Unix socket at which nobody listens any longer. Raises OSError where somebody does."""
+    named = Address.parse(address)
+    path = Path(named.path)
+    if not named.path or not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(os.fspath(path)) != errno.ECONNREFUSED:
+            raise OSError(errno.EADDRINUSE, "another process listens there; stop it, or write another path")
+    path.unlink()
+
+
+def _resolved(address: Address) -> tuple[int, int, tuple[Any, ...]]:
+    """Family, protocol and place of the first address that a host has. Raises OSError when it has none."""
+    (family, _, protocol, _, place), *_ = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return family, protocol, place
+
+
 def _cause(address: Address) -> str:
     if address.path:
         return _cause_of_socket_file(Path(address.path))
     try:
-        (family, kind, protocol, _, place), *_ = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        family, protocol, place = _resolved(address)
     except OSError:
         return "this name has no address; write an address of this machine"
     try:
-        with socket.socket(family, kind, protocol) as probe:
+        with socket.socket(family, socket.SOCK_STREAM, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
             probe.listen()  # two may bind one port to reuse it, and only one may listen
