@@ -6,7 +6,7 @@ from tests.gateway import Gateway, bootstrap_without_header_mutation, config_for
 from tests.transports import ALL
 
 
-@pytest.fixture(scope="session", params=[*ALL, "native"])
+@pytest.fixture(scope="session", params=ALL)
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Everything in this folder holds on both transports, and without Envoy's own stripping of identity headers."""
     folder = tmp_path_factory.mktemp("gateway")

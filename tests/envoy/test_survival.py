@@ -206,7 +206,7 @@ def envoy_before(replicas: Replicas, folder: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("transport", [*ALL, "native"])
+@pytest.mark.parametrize("transport", ALL)
 def test_whatever_happens_to_the_service_nothing_wrong_passes_and_answers_fail_only_where_they_must(
     tmp_path, transport, record_property
 ):

@@ -42,7 +42,7 @@ class Traced(NamedTuple):
         return len(ours) == count and all(span.parent_span_id.hex() in spans for span in ours)
 
 
-@pytest.fixture(scope="module", params=[*ALL, "native"])
+@pytest.fixture(scope="module", params=ALL)
 def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     collector = Collector()
     config = config_for_tests(request.param) | {"tracing": {"endpoint": collector.endpoint}}

@@ -45,7 +45,7 @@ class ClockedGateway(Gateway):
         return self.call(sent["method"], sent["target"], headers, base64.b64decode(sent["body_base64"]), host=host)
 
 
-@pytest.fixture(scope="module", params=[*ALL, "native"])
+@pytest.fixture(scope="module", params=ALL)
 def clocked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockedGateway]:
     folder = tmp_path_factory.mktemp("clocked")
     clock = folder / "clock"
