@@ -121,7 +121,7 @@ def _cause_of_socket_file(path: Path) -> str:
     if not folder.is_dir():
         return f"there is no folder {folder}; create it (systemd: `RuntimeDirectory=`), or write another path"
     if not os.access(folder, os.W_OK | os.X_OK):
-        return f"the service's user may not create files in {folder}; let it, or write another path"
+        return f"the service's user has no permission to create files in {folder}; grant it, or write another path"
     if path.is_dir():
         return "this is a folder; write the path of a file in it"
     if len(os.fsencode(path)) > _LONGEST_PATH:
