@@ -13,6 +13,7 @@ from rich.table import Table
 from demo.calls import Played, curl_of, demo_calls, fresh_curl_line, play
 from demo.keys import make_keys
 from demo.stack import ROOT, Ports, Stack, StartError
+from extauthz.transport.choice import has_front
 
 
 def main() -> int:
@@ -64,7 +65,8 @@ def show(console: Console, stack: Stack, played: list[Played], *, with_curl: boo
         for one in played:
             print(f"# {one.call.shows}\n{curl_of(stack, one.call)}")
     differing = sum(not one.as_expected for one in played)
-    console.print(f"{len(played)} calls through Envoy, {differing} not as expected")
+    transport = "front" if has_front() else "grpcio (make front builds the fast one)"
+    console.print(f"{len(played)} calls through Envoy, {differing} not as expected; transport: {transport}")
 
 
 def stay(console: Console, stack: Stack) -> None:

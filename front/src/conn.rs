@@ -41,6 +41,9 @@ const HEADER_BYTES: u32 = 128 << 10;
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// What is read of a connection before others get their turn: some hundred calls.
+const TURN: usize = 64 << 10;
+
 const OK: u8 = 0;
 const CANCELLED: u8 = 1;
 const PERMISSION_DENIED: u8 = 7;
@@ -79,7 +82,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let opened = Arc::new(AtomicBool::new(false));
-    let watched = Watched { stream, queue: Arc::clone(&listener.queue), opened: Arc::clone(&opened), read: 0 };
+    let watched = Watched { stream, queue: Arc::clone(&listener.queue), opened: Arc::clone(&opened), read: 0, turn: 0 };
     let mut draining = listener.draining.clone();
     let service = service_fn(move |request| {
         line.0.store(true, Ordering::Relaxed);
@@ -274,12 +277,15 @@ fn method_not_allowed() -> Response<Answer> {
     response
 }
 
-/// The stream below HTTP/2: read only while Python keeps up, and it is known whether a whole preface has come.
+/// The stream below HTTP/2: read only while Python keeps up, and so much at a time that a flood on one connection does
+/// not hold up the others. It is known whether a whole preface has come.
 struct Watched<S> {
     stream: S,
     queue: Arc<Queue>,
     opened: Arc<AtomicBool>,
     read: usize,
+    /// Bytes read since this connection last gave way.
+    turn: usize,
 }
 
 const PREFACE_AND_FIRST_FRAME: usize = 24 + 9;
@@ -287,10 +293,21 @@ const PREFACE_AND_FIRST_FRAME: usize = 24 + 9;
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.queue.poll_gate(cx));
+        if self.turn >= TURN {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buffer) else {
+            self.turn = 0;
+            return Poll::Pending;
+        };
+        result?;
+        let read = buffer.filled().len() - before;
+        self.turn += read;
         if self.read < PREFACE_AND_FIRST_FRAME {
-            self.read += buffer.filled().len() - before;
+            self.read += read;
             if self.read >= PREFACE_AND_FIRST_FRAME {
                 self.opened.store(true, Ordering::Relaxed);
             }
