@@ -5,11 +5,14 @@ Hypothesis tries the same examples every time, so that a red build is a red buil
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.unit.watching import watch
+
+HERE = Path(__file__).parent
 
 # The machine that runs the suite is shared and slow at times; a deadline would only measure its neighbours.
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,8 +22,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Iterator[None]:
-    watch.on = True
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    # This hook, unlike the one below, is called for the tests of all folders.
+    watch.on = item.path.is_relative_to(HERE)
     try:
         return (yield)
     finally:
