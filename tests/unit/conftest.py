@@ -6,14 +6,13 @@ Hypothesis tries the same examples every time, so that a red build is a red buil
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.unit.watching import watch
 
-_HERE: Final = Path(__file__).parent
+HERE = Path(__file__).parent
 
 # The machine that runs the suite is shared and slow at times; a deadline would only measure its neighbours.
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,7 +23,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    watch.on = item.path.is_relative_to(_HERE)  # xdist calls this for tests of other folders too
+    # This hook, unlike the one below, is called for the tests of all folders.
+    watch.on = item.path.is_relative_to(HERE)
     try:
         return (yield)
     finally:
@@ -32,9 +32,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_teardown() -> Iterator[None]:
     """Whoever swallowed the error fails all the same."""
     result = yield
     seen, watch.seen = watch.seen, []
-    assert not (seen and item.path.is_relative_to(_HERE)), f"this test needs another folder: {seen}"
+    assert not seen, f"this test needs another folder: {seen}"
     return result
