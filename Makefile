@@ -132,7 +132,7 @@ check: $(READY) ## linters, types, import contracts, generated code current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --verbose | tail -n 8
+	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory check-proto
 
 proto: $(READY) ## generate the protobuf code anew
