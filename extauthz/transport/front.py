@@ -18,7 +18,7 @@ from extauthz.transport.contract import HEALTH_PATH, Health, bound_address
 from extauthz.transport.late_answers import LateAnswers
 from extauthz.transport.listening import numeric_address, remove_stale_socket, socket_mode
 from extauthz.transport.overload import Check, OverloadQueue, has_time
-from extauthz.transport.stall import GAP_S, LOOK_S, SETTLE_S, StallWatch
+from extauthz.transport.stall import GAP_S, LOOK_S, StallWatch
 from extauthz.transport.tls import Certificates
 from extauthz.wire.failure import describe
 from extauthz.wire.servicer import CHECK_PATH, Checks, Metadata
@@ -57,8 +57,6 @@ class FrontTransport:
         self._later = LateAnswers(self._respond)
         self._turn_is_due = False
         self._watch = StallWatch()
-        self._settled_s = 0.0
-        """When after a stall checks may be begun again, by the monotonic clock."""
         self._look: asyncio.TimerHandle | None = None
 
     @property
@@ -129,20 +127,16 @@ class FrontTransport:
         """Take in, refuse, answer one group."""
         if self._front is None:
             return
-        self._notice_a_stall()
+        self._watch.settle_after_a_stall()
         try:
             self._take_in()
             self._refuse_what_is_too_much()
-            if self._watch.passed_s >= self._settled_s:
+            if self._watch.passed_s >= self._watch.settled_s:
                 self._answer(self._waiting.next_group(GROUP))
                 if self._waiting:
                     self._turn_soon()
         except Exception as error:
             _log.error("a batch of checks failed: %s", describe(error))
-
-    def _notice_a_stall(self) -> None:
-        if self._watch.stood_still():
-            self._settled_s = self._watch.passed_s + SETTLE_S
 
     def _take_in(self) -> None:
         checks, others, given_up = self._front.take(self._limit)

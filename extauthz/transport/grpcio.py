@@ -13,7 +13,8 @@ from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.transport.contract import HEALTH_PATH, Health, bound_address
 from extauthz.transport.listening import socket_mode
-from extauthz.transport.stall import LOOK_S, SETTLE_S, StallWatch
+from extauthz.transport.overload import LEAST_LEFT_S
+from extauthz.transport.stall import LOOK_S, StallWatch
 from extauthz.transport.tls import Certificates, may_ask
 from extauthz.wire.servicer import CHECK_PATH, Checks, Metadata
 
@@ -24,9 +25,6 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
 )
-
-LEAST_LEFT_S: Final = 0.005
-"""A check with less time left is not begun: its answer would come too late, and the refusal just in time."""
 
 
 class GrpcioTransport:
@@ -54,8 +52,6 @@ class GrpcioTransport:
         self._names = None if certificates is None or not certificates.allowed_clients else certificates.allowed_clients
         self._server: Any = None
         self._watch = StallWatch()
-        self._settled_s = 0.0
-        """When after a stall checks may be started again, by the monotonic clock."""
         self._look: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -84,20 +80,16 @@ class GrpcioTransport:
             self._look.cancel()
 
     def _look_again(self) -> None:
-        self._notice_a_stall()
+        self._watch.settle_after_a_stall()
         self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_again)
-
-    def _notice_a_stall(self) -> None:
-        if self._watch.stood_still():
-            self._settled_s = self._watch.passed_s + SETTLE_S
 
     async def _until_settled(self) -> None:
         """Wait while gRPC reads what lies on the connections: it ends this task where Envoy gave the call up."""
         self.in_flight += 1
         try:
-            while (left_s := self._settled_s - time.monotonic()) > 0:
+            while (left_s := self._watch.settled_s - time.monotonic()) > 0:
                 await asyncio.sleep(left_s)
-                self._notice_a_stall()
+                self._watch.settle_after_a_stall()
         finally:
             self.in_flight -= 1
 
@@ -115,8 +107,8 @@ class GrpcioTransport:
         left_s = context.time_remaining()
         if self.in_flight >= self._limit or (left_s is not None and left_s < LEAST_LEFT_S):
             return self._refuse(reason.OVERLOADED, context)
-        self._notice_a_stall()
-        if self._watch.passed_s < self._settled_s:
+        self._watch.settle_after_a_stall()
+        if self._watch.passed_s < self._watch.settled_s:
             await self._until_settled()
         answer = self._checks.check(payload, self._binding, self._metadata(context))
         if isinstance(answer, bytes):

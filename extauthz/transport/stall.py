@@ -26,6 +26,8 @@ class StallWatch:
     def __init__(self) -> None:
         self.passed_s = time.monotonic()
         """When somebody last passed by, by the monotonic clock."""
+        self.settled_s = 0.0
+        """When after a stall checks may be begun again, by the same clock."""
 
     def stood_still(self) -> bool:
         """Pass by: whether the last time is longer ago than it is while the process runs."""
@@ -34,3 +36,8 @@ class StallWatch:
             return False
         _log.warning("the process stood still for %.2f s", self.passed_s - before_s)
         return True
+
+    def settle_after_a_stall(self) -> None:
+        """Pass by, and after a stall let no check begin before the library has read what lies on the connections."""
+        if self.stood_still():
+            self.settled_s = self.passed_s + SETTLE_S

@@ -175,7 +175,7 @@ class Replicas:
         assert [running.ready()["revision"] for running in self.both] == revisions
         time.sleep(0.5)
         for running in self.both:
-            running.write(running.config | {"strip_credentials": True})
+            running.write(running.config | {"apps": [*running.config["apps"], {"id": "another"}]})
         eventually(lambda: not any("reload_failed" in running.ready() for running in self.both))
         assert all(running.ready()["revision"] not in revisions for running in self.both)
 
