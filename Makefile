@@ -103,6 +103,9 @@ fuzz: $(READY) ## atheris on every target; SECONDS_OF_FUZZING=300, what it finds
 fuzz-quick: $(READY) ## the same for 20 seconds, as CI runs it
 	$(BIN)/python -m fuzz --seconds 20 --seed 1
 
+fuzz-front: $(FRONT)/.ready ## strangers' frames at the front, through its socket; SECONDS_OF_FUZZING=300
+	$(BIN)/python -m fuzz.front --seconds $(or $(SECONDS_OF_FUZZING),300) $(ARGS)
+
 limits: $(READY) ## search for what costs most of a stranger's requests: SECONDS_OF_SEARCH=60, the table of docs/limits.md
 	$(BIN)/python -m bench.worst $(or $(SECONDS_OF_SEARCH),60)
 
@@ -161,4 +164,4 @@ format: $(READY) ## let ruff format and mend what it can
 clean: ## remove what was built or downloaded
 	rm -rf $(VENV) $(COMPILED) $(FRONT) front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: help node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick fuzz-front limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
