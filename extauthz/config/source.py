@@ -14,6 +14,21 @@ from extauthz.pauses import release
 
 _SHARDS: Final = 256
 _QUOTED = re.compile(r"'.*'", re.DOTALL)
+
+
+class _Reader:
+    """A text in pieces: the parser encodes what it reads, and of all at once that takes long."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._read = 0
+
+    def read(self, size: int) -> str:
+        """The next piece."""
+        begin, self._read = self._read, self._read + size
+        return self._text[begin : self._read]
+
+
 _LOADER: Any = yaml.SafeLoader
 if yaml.__with_libyaml__:
     from yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -22,7 +37,7 @@ if yaml.__with_libyaml__:
         """CSafeLoader, but for the composer: its one in C holds the interpreter, and all checks, for the whole file."""
 
         def __init__(self, text: str) -> None:
-            CParser.__init__(self, text)
+            CParser.__init__(self, _Reader(text))
             Composer.__init__(self)
             SafeConstructor.__init__(self)
             Resolver.__init__(self)
