@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from extauthz.domain.request import Stage
 from extauthz.domain.snapshot.directory import DirectoryUnavailable
-from extauthz.registry import apps, credentials, grants
+from extauthz.registry import apps, codes, credentials, grants
 from extauthz.registry.database.tables import APPS, GRANTS
 from tests.stores.registry.conftest import MASTER_KEY
 from tests.stores.registry.desk import ADMIN, MAPS
@@ -24,7 +24,7 @@ def populated(desk):
         name = f"app-{number}"
         desk.do(lambda tx, name=name: apps.create_app(tx, ADMIN, name, "shop", "Some app"))
         desk.do(lambda tx, name=name: credentials.create_key(tx, desk.vault, ADMIN, name, f"key-of-{name}"))
-        desk.do(lambda tx, name=name: credentials.create_code(tx, desk.vault, ADMIN, name))
+        desk.do(lambda tx, name=name: codes.create_code(tx, desk.vault, ADMIN, name))
     fill(desk, 3_000)
     return desk
 
