@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -27,7 +28,7 @@ CONFIG = {
         "app_codes": ["7f3b9c81d2e64a50"],
     }],
 }  # fmt: skip
-DECLARED = {
+DECLARED: dict[str, Any] = {
     "owners": [{"id": "maps", "description": "The map people"}],
     "apis": [{"id": "geocode", "owner": "maps", "stages": ["RELEASE", "TEST"]}],
     "apps": [{
