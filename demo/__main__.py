@@ -12,6 +12,7 @@ from rich.table import Table
 
 from demo.calls import Played, curl_of, demo_calls, fresh_curl_line, play
 from demo.keys import make_keys
+from demo.registry import RegistryAct, Step, with_registry
 from demo.stack import ROOT, Ports, Stack, StartError
 from extauthz.transport.choice import has_front
 
@@ -30,7 +31,7 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
     try:
-        stack = Stack(folder, Ports())
+        stack = Stack(folder, Ports(), config=with_registry(folder))
         stack.start(lambda what: console.print(f"starting {what} ..."))
     except (StartError, OSError) as error:
         console.print(f"[red]could not start:[/red] {error}")
@@ -39,11 +40,12 @@ def main() -> int:
     try:
         played = list(play(stack, demo_calls(private_jwk)))
         show(console, stack, played, with_curl=arguments.curl)
+        steps = play_registry(console, stack)
         if not arguments.once:
             stay(console, stack)
     finally:
         stack.stop()
-    return 0 if all(one.as_expected for one in played) else 1
+    return 0 if all(one.as_expected for one in played) and all(one.as_expected for one in steps) else 1
 
 
 def show(console: Console, stack: Stack, played: list[Played], *, with_curl: bool) -> None:
@@ -67,6 +69,22 @@ def show(console: Console, stack: Stack, played: list[Played], *, with_curl: boo
     differing = sum(not one.as_expected for one in played)
     transport = "front" if has_front() else "grpcio (make front builds the fast one)"
     console.print(f"{len(played)} calls through Envoy, {differing} not as expected; transport: {transport}")
+
+
+def play_registry(console: Console, stack: Stack) -> list[Step]:
+    """The registry's act and its table."""
+    console.print("\nNow an app that is made, granted, rotated and revoked while all this runs (docs/registry.md):")
+    act = RegistryAct(stack)
+    try:
+        steps = list(act.play())
+    finally:
+        act.close()
+    table = Table("", "what happens", "by", "the next signed call", "decided so after")
+    for step in steps:
+        mark = "[green]ok[/green]" if step.as_expected else f"[red]DIFFERS[/red]: {step.got}"
+        table.add_row(mark, step.did, step.command, step.expected, f"{step.seconds * 1000:.0f} ms")
+    console.print(table)
+    return steps
 
 
 def stay(console: Console, stack: Stack) -> None:
