@@ -158,7 +158,7 @@ class _Builder:
             warn_of_tracing(file.tracing, note)
         if file.replay.redis is not None:
             warn_of_plain_redis(file.replay.redis, self._base, note)
-        warn_of_secrets(file, lambda path, message: note(self._place(path), message))
+        warn_of_secrets(file, lambda what, path, message: note(what, self._place(path), message))
 
     def _stated_windows(self) -> Iterator[tuple[KeyPath, Digest]]:
         yield ("digest",), self._file.digest
