@@ -22,6 +22,8 @@ class Warned(StrEnum):
     SECRET_IN_ENVIRONMENT = "secret-in-environment"  # noqa: S105
     OPEN_ON_INTERNET = "open-on-internet"
     KEYS_LEFT_OUT = "keys-left-out"
+    SHADOW_ON = "shadow-on"
+    SHADOW_ENDED = "shadow-ended"
 
 
 Warn = Callable[[Warned, KeyPath, str], None]
