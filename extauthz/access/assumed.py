@@ -24,7 +24,8 @@ class Assumed(NamedTuple):
     """A proof that nobody verifies here."""
 
     method: str
-    """As a decision names it: ``digest``, ``jwt+digest``, ``none``; empty: whichever the API takes from an app."""
+    """As a decision names it: ``digest``, ``jwt+digest``, ``none``; empty: whichever the API takes from an app, or from
+    somebody who is none."""
     app_id: str = ""
     """Empty: the proof is not of an app."""
     credential: str = ""
@@ -77,8 +78,12 @@ def _assume_credential(check: Progress, proof: Assumed) -> Refusal | None:
     alternatives = check.policy.alternatives
     if not proof.method:
         of_apps = [methods for methods in alternatives if methods & APP_METHODS]
-        check.methods = of_apps[0] if of_apps else frozenset()
-        return None if of_apps or frozenset() in alternatives else Refusal(reason.CREDENTIAL_MISSING)
+        others = [methods for methods in alternatives if not methods & APP_METHODS]
+        fitting = (of_apps or others) if proof.app_id else others
+        if not fitting:
+            return Refusal(reason.CREDENTIAL_MISSING, detail=f"only an app may call from {check.request.network}")
+        check.methods = fitting[0]
+        return None
     methods = frozenset(proof.method.split("+")) - {AuthMethod.NONE}
     if methods not in alternatives:
         if not methods:

@@ -1,6 +1,5 @@
 """Whether an app may call an API, who may, and what an app may: asked of one snapshot, answered by the steps."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,6 +14,8 @@ from extauthz.domain.snapshot import Snapshot
 _UNASKED: Final = ("spelling", "api", "domain", UPSTREAM)
 """Steps that judge host and path, which a question does not have."""
 _ADDRESSES: Final = ("address", "app_address")
+NO_CREDENTIAL: Final = "no_credential"
+"""Not the label of a check, which has a credential or is told that it lacks one: an app that has none to bring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Verdict:
     network: str
     may: bool
     reason: str
-    """The label that a check would end with."""
+    """The label that a check would end with, or ``no_credential``."""
     why: str
     """For people; empty where the reason says it all."""
     methods: str
@@ -39,45 +40,51 @@ class Verdict:
 
 
 def can(
-    snapshot: Snapshot, app_id: str, api: Api, stage: Stage, network: Network, now_ms: int, address: str = ""
+    snapshot: Snapshot,
+    app_id: str,
+    api: Api,
+    stage: Stage,
+    network: Network,
+    now_ms: int,
+    *,
+    address: str = "",
+    proves: frozenset[str] | None = None,
 ) -> Verdict:
     """Whether the app may call. ``now_ms`` in milliseconds since 1970; without an ``address`` IP control is not asked.
 
-    Raises DirectoryUnavailable.
+    ``proves`` are the methods that the app has a credential for; None: not known. Raises DirectoryUnavailable.
     """
     left_out = _UNASKED if address else (*_UNASKED, *_ADDRESSES)
     request = _request(api, stage, network, address)
     check, step, refusal = walk(request, snapshot, now_ms, Assumed("", app_id), left_out, api)
+    if refusal is not None and not needs_app(api, network):
+        other = walk(request, snapshot, now_ms, Assumed(""), left_out, api)
+        check, step, refusal = other if other.refusal is None else (check, step, refusal)
     grant = snapshot.directory.grant(app_id, api.id, stage)
     of_app = bool(APP_METHODS.intersection(getattr(check, "methods", ())))
-    label = refusal.reason.label if refusal is not None else ALLOWED if of_app else ANONYMOUS
-    why = "" if refusal is None else refusal.detail or refusal.reason.advice
-    if refusal is None and not of_app:
-        why = f"needs no app on {network}: {told_policy(api, network)} opens it"
+    if refusal is not None:
+        label, why = refusal.reason.label, refusal.detail or refusal.reason.advice
+    elif not of_app:
+        label, why = ANONYMOUS, f"no app is needed on {network}: {told_policy(api, network)}"
+    elif proves is not None and not _can_prove(api, network, proves):
+        label, why = NO_CREDENTIAL, f"app `{app_id}` has no credential for {told_policy(api, network)}; create one"
+    else:
+        label, why = (
+            ALLOWED,
+            "granted" + (f" by `{grant.granted_by}`" if grant is not None and grant.granted_by else ""),
+        )
+    may = label in (ALLOWED, ANONYMOUS)
+    unasked = may and not address and api.ip_control is not None
     return Verdict(
-        app_id, api.id, stage.value, network.value, refusal is None, label, why, told_policy(api, network),
+        app_id, api.id, stage.value, network.value, may, label, why, told_policy(api, network),
         None if grant is None or grant.until_ms is None else utc(grant.until_ms),
-        "" if step or address or api.ip_control is None else f"the address must pass IP control `{api.ip_control.id}`",
+        f"the address must pass IP control `{api.ip_control.id}`" if unasked and api.ip_control else "",
     )  # fmt: skip
 
 
-def who_can(
-    snapshot: Snapshot, apps: Iterable[str], api: Api, stage: Stage, network: Network, now_ms: int
-) -> Iterator[Verdict]:
-    """The apps among ``apps`` that may call, each with its verdict. Raises DirectoryUnavailable."""
-    verdicts = (can(snapshot, app_id, api, stage, network, now_ms) for app_id in apps)
-    return (verdict for verdict in verdicts if verdict.may)
-
-
-def what_can(snapshot: Snapshot, app_id: str, now_ms: int, networks: Iterable[Network] = Network) -> Iterator[Verdict]:
-    """What the app may call, by API, stage and network. Raises DirectoryUnavailable."""
-    networks = tuple(networks)
-    for _, api in sorted(snapshot.gateway.apis.items()):
-        for stage in sorted(api.stages):
-            for network in networks:
-                verdict = can(snapshot, app_id, api, stage, network, now_ms)
-                if verdict.may:
-                    yield verdict
+def _can_prove(api: Api, network: Network, proves: frozenset[str]) -> bool:
+    alternatives = api.auth[network].alternatives
+    return any(methods & APP_METHODS and methods & APP_METHODS <= proves for methods in alternatives)
 
 
 def told_policy(api: Api, network: Network) -> str:
