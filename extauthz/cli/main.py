@@ -3,12 +3,11 @@
 import typer
 
 import extauthz
-from extauthz.cli import admin, call, check_config, doctor, envoy_cluster, reasons, schema, serve
+from extauthz.cli import admin, call, can, check_config, doctor, envoy_cluster, lint, reasons, schema, serve
 from extauthz.cli.registry.access import API_URL
 from extauthz.cli.registry.apis import apis
 from extauthz.cli.registry.apps import apps
 from extauthz.cli.registry.audit import audit
-from extauthz.cli.registry.can import can
 from extauthz.cli.registry.codes import codes
 from extauthz.cli.registry.grants import grants
 from extauthz.cli.registry.keys import keys
@@ -26,6 +25,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("admin")(admin.admin)
 app.command("check-config")(check_config.check_config)
+app.command("lint")(lint.lint)
 app.command("call")(call.call)
 app.command("envoy-cluster")(envoy_cluster.envoy_cluster)
 app.command("schema")(schema.schema)
@@ -41,7 +41,9 @@ app.add_typer(grants, name="grants")
 app.add_typer(requests, name="requests")
 app.add_typer(tokens, name="tokens")
 app.command("audit")(audit)
-app.command("can")(can)
+app.command("can")(can.can)
+app.command("who-can")(can.who_can)
+app.command("what-can")(can.what_can)
 
 
 @app.callback(invoke_without_command=True)

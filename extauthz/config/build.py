@@ -28,11 +28,13 @@ from extauthz.config.sections.plugins.built import Plugins
 from extauthz.config.sections.registry import check_registry
 from extauthz.config.sections.replay.redis import warn_of_plain_redis
 from extauthz.config.sections.replay.store import check_replay
+from extauthz.config.sections.shadow import build_shadow
 from extauthz.config.sections.tracing import check_tracing, warn_of_tracing
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, combined, validate
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.settings import Settings
+from extauthz.domain.shadow import Shadow
 from extauthz.domain.snapshot import Snapshot
 from extauthz.domain.snapshot.directory import Directory, DirectoryBuilder
 from extauthz.domain.snapshot.gateway import Gateway, build_gateway
@@ -104,6 +106,7 @@ class _Builder:
         self._groups: dict[str, BuiltGroup] = {}
         self._apis = Apis(self._groups, self._plugins, self._file.digest, self._file.strip_credentials, findings)
         self._directory = DirectoryBuilder()
+        self._shadow: Shadow | None = None
 
     def build(self) -> None:
         """Build what the snapshot is made of, and check the rest."""
@@ -120,6 +123,8 @@ class _Builder:
             self._plugins.check_apps(file.plugins, self._directory.apps)
         for index, grant in findings.placed("grants", file.grants):
             add_grants(index, grant, self._apis.by_id, self._directory, self._now_ms, findings)
+        known = self._directory.apps if file.registry is None else None
+        self._shadow = build_shadow(file.shadow, self._apis.by_id, known, self._now_ms, findings)
         self._check()
         self._warn()
 
@@ -158,7 +163,7 @@ class _Builder:
             warn_of_tracing(file.tracing, note)
         if file.replay.redis is not None:
             warn_of_plain_redis(file.replay.redis, self._base, note)
-        warn_of_secrets(file, lambda path, message: note(self._place(path), message))
+        warn_of_secrets(file, lambda what, path, message: note(what, self._place(path), message))
 
     def _stated_windows(self) -> Iterator[tuple[KeyPath, Digest]]:
         yield ("digest",), self._file.digest
@@ -181,6 +186,7 @@ class _Builder:
                 reads_envoy_claims=any(api.jwt is not None and api.jwt.envoy_payload is not None for api in apis),
             ),
             apis=apis,
+            shadow=self._shadow,
         )
 
     def _built_directory(self) -> Directory:

@@ -20,6 +20,7 @@ from extauthz.config.sections.listen.listener import Listen
 from extauthz.config.sections.plugins.built import Plugin
 from extauthz.config.sections.registry import Registry
 from extauthz.config.sections.replay.store import Replay
+from extauthz.config.sections.shadow import ShadowEntry
 from extauthz.config.sections.tracing import Tracing
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IDENTITY_HEADERS, IdentityFact
@@ -57,3 +58,6 @@ class ConfigFile(Section):
     apis: list[ApiEntry] = Field(default_factory=list)
     apps: list[AppEntry] = Field(default_factory=list)
     grants: list[GrantEntry] = Field(default_factory=list)
+    shadow: list[ShadowEntry] = Field(
+        default_factory=list, description="APIs and apps that are judged and let pass all the same, until an end"
+    )

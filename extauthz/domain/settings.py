@@ -100,6 +100,9 @@ class Settings:
     reads_envoy_claims: bool = False
     """Whether some API trusts the result of Envoy's jwt_authn filter; if none does, nobody pays for reading it."""
 
+    marks_shadow: bool = False
+    """Whether something is in shadow: then clients' copies of the mark are taken off."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "identity_facts", frozenset(fact for _, fact in self.identity_headers))
         object.__setattr__(self, "tells_scheme", IdentityFact.SCHEME in self.identity_facts)

@@ -176,12 +176,20 @@ class Service:
             "ready": self._health.serving and have_keys and have_apps,
             "revision": self.servicer.current.snapshot.revision,
             "jwt_plugins": plugins,
+            **_shadow(self.servicer.current.snapshot),
             **registry,
         }
 
 
 def _key(number: int) -> str:
     return f"listen[{number}].address"
+
+
+def _shadow(snapshot: Snapshot) -> dict[str, Any]:
+    """What is in shadow now; no key where nothing is."""
+    shadow = snapshot.gateway.shadow
+    told = [] if shadow is None else [one._asdict() for one in shadow.told() if one.until_ms > wall_clock_ms()]
+    return {"shadow": told} if told else {}
 
 
 def _open_tracing(config: ServiceConfig, servicer: Servicer) -> Traced | None:

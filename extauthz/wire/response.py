@@ -67,12 +67,13 @@ class Responder:
         if isinstance(decision, Allow):
             headers, misspelled = decision.extra
             carried = tuple([name for name, _ in headers])
+            would_deny = "" if decision.would_deny is None else decision.would_deny.reason.label
             app = decision.about.app
             if app is None:
-                built = self._allowed(decision.label, decision.about, network, carried)
+                built = self._allowed(decision.label, decision.about, network, carried, would_deny)
             else:
                 carried += self._headers_of_app(app)
-                built = self._allowed(decision.label, _without_app(decision.about), network, carried)
+                built = self._allowed(decision.label, _without_app(decision.about), network, carried, would_deny)
                 built += self._tell_app(app)
             if headers or misspelled:
                 built += self._carried(headers, misspelled)
@@ -87,9 +88,13 @@ class Responder:
             built += tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
         return built.replace(self._stand_in_bytes, request_id.encode()) + revision
 
-    def _build_allowed(self, label: str, about: Subject, network: Network, carried: tuple[str, ...]) -> bytes:
-        changes = upstream_changes(about, network, self._stand_in, carried, self._settings)
+    def _build_allowed(
+        self, label: str, about: Subject, network: Network, carried: tuple[str, ...], would_deny: str
+    ) -> bytes:
+        changes = upstream_changes(about, network, self._stand_in, carried, self._settings, would_deny)
         metadata = self._metadata_of("allow", label, about, network)
+        if would_deny:
+            metadata.fields["would_deny"].string_value = would_deny
         return check_response(changes, self._stand_in, metadata).SerializeToString()
 
     def _build_denied(self, cause: Reason, about: Subject, network: Network, grpc_caller: bool) -> bytes:

@@ -90,6 +90,8 @@ _ROUTES: Final[Mapping[Callable[..., Any], _Route]] = {
     tokens.list_tokens: _Route("GET", "/tokens", is_list=True),
     tokens.delete_token: _Route("DELETE", "/tokens/{token_id}"),
     audit.list_audit: _Route("GET", "/audit", {"target": "target"}, is_list=True),
+    questions.who_may_call: _Route("GET", "/questions/who-may-call", {"api": "api_id", "stage": "stage"}, is_list=True),
+    questions.may_call: _Route("GET", "/questions/may-call", {"app": "app_id"}, is_list=True),
     questions.can: _Route("GET", "/questions/can", {"app": "app_id", "api": "api_id", "stage": "stage"}),
 }
 _CREATING: Final = frozenset(
