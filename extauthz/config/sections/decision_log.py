@@ -21,7 +21,7 @@ class DecisionLog(Section):
     """One JSON line a decision, never with a credential in it."""
 
     destination: Literal["stdout", "none"] | FromFile = Field("stdout", description="stdout, none, or {file: PATH}")
-    rotate: Rotate | None = None
+    rotate: Rotate | None = Field(None, description="when a file is set aside; without it, logrotate does that")
     audit: Literal["best_effort", "required"] = Field(
         "best_effort", description="required: no record, no answer; while the log cannot be written, checks get 503"
     )

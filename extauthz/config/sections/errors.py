@@ -15,9 +15,11 @@ _DEFAULTS: Final = ErrorSettings()
 class OverrideAnswer(Section):
     """Another code, status or message for a reason whose answer the vendor's documents leave open."""
 
-    code: Annotated[str, *written(r"[A-Z0-9]{0,16}", "at most 16 capital letters and digits")] | None = None
-    status: Annotated[int, Field(ge=400, le=599)] | None = None
-    message: Annotated[str, StringConstraints(max_length=512)] | None = None
+    code: Annotated[str, *written(r"[A-Z0-9]{0,16}", "at most 16 capital letters and digits")] | None = Field(
+        None, description="of X-Ca-Error-Code"
+    )
+    status: Annotated[int, Field(ge=400, le=599)] | None = Field(None, description="of the HTTP answer")
+    message: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="of X-Ca-Error-Message")
 
 
 class Errors(Section):

@@ -40,7 +40,7 @@ class Registry(Section):
     poll: Annotated[timedelta, Field(ge=timedelta(milliseconds=50), le=timedelta(minutes=1))] = Field(
         timedelta(milliseconds=250), description="how often the registry is asked for changes"
     )
-    replica: ReplicaFolder = ReplicaFolder()
+    replica: ReplicaFolder = Field(ReplicaFolder(), description="what this host keeps of it")
 
 
 @dataclass(frozen=True, slots=True)

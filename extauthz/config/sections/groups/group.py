@@ -19,7 +19,7 @@ from extauthz.domain.tokens.jwt import JwtPlugin
 class BoundDomain(Section):
     """A domain that is tied to a network, to a stage, or to both."""
 
-    name: str
+    name: str = Field(description="a host name or `*.suffix`")
     network: Network | None = Field(None, description="the only network from which it may be called")
     stage: Stage | None = Field(None, description="the only stage that it serves")
 
@@ -27,7 +27,7 @@ class BoundDomain(Section):
 class Group(Section):
     """APIs that share domains, and what holds for each of them that does not state its own."""
 
-    id: Id
+    id: Id = Field(description="the name by which APIs say that they belong to it")
     domains: Annotated[list[str | BoundDomain], Field(min_length=1)] = Field(
         description='host names, "*.suffix", or "*"; or {name, network, stage} to tie one'
     )

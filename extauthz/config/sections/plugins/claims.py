@@ -17,7 +17,7 @@ class ClaimHeaderEntry(Section):
     """A claim that goes upstream in a header."""
 
     claim: ClaimPlace = Field(description="its name, or for a member of an object the names that lead to it")
-    header: HeaderName
+    header: HeaderName = Field(description="the header; clients' copies never pass")
 
 
 class RequiredClaimEntry(Section):

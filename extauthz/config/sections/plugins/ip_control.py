@@ -14,15 +14,15 @@ Networks = Annotated[list[IpNetwork], Field(min_length=1)]
 class AppNetworks(Section):
     """Networks that bind one app alone."""
 
-    app: Id
-    networks: Networks
+    app: Id = Field(description="the app that is bound")
+    networks: Networks = Field(description="addresses or networks from which it may call")
 
 
 class IpControlEntry(Section):
     """An IP control plug-in: an allow list (allow, apps, or both), or a refuse list."""
 
-    id: Id
-    type: Literal["ip_control"]
+    id: Id = Field(description="the name by which APIs and groups list it")
+    type: Literal["ip_control"] = Field(description="what kind of plug-in this is")
     allow: Networks | None = Field(None, description="addresses or networks from which everybody may call")
     apps: Annotated[list[AppNetworks], Field(min_length=1)] | None = Field(
         None, description="networks from which one app may call; other apps are not bound by them"

@@ -26,7 +26,7 @@ class Sentinels(Section):
         description="host:port of each of them, the nearest first"
     )
     username: str = Field("", description="of the Sentinels themselves; the URL holds what the master wants")
-    password: Secret | None = None
+    password: Secret | None = Field(None, description="of the Sentinels themselves, where they want one")
 
 
 class Redis(Section):
@@ -42,7 +42,7 @@ class Redis(Section):
     connections: Annotated[int, Field(ge=1, le=256)] = Field(8, description="per process")
     prefix: Annotated[
         str, *written(r"[A-Za-z0-9:._{}-]{0,64}", "at most 64 letters, digits, `:`, `.`, `_`, `-` and braces")
-    ] = "extauthz:"
+    ] = Field("extauthz:", description="begins every key there, so that several services can share one")
     sentinel: Sentinels | None = Field(None, description="Sentinels say where the master is")
     cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
     cluster_nodes: list[Node] = Field(
