@@ -26,7 +26,33 @@ from extauthz.domain.settings import IDENTITY_HEADERS, IdentityFact
 
 
 class ConfigFile(Section):
-    """The configuration of an extauthz service."""
+    """The configuration of an extauthz service.
+
+    ```yaml
+    listen: [{address: "127.0.0.1:9191", network: internet}]
+    operations: 127.0.0.1:9901
+    transport: auto
+    drain: 3
+    limits: {in_flight: 500}
+    watch: true
+    decision_log: {destination: stdout}
+    tracing: {endpoint: "http://localhost:4318/v1/traces"}
+    errors: {generation: vpc}
+    identity_headers: {X-Ca-App-Id: app_id, X-Ca-Network: network, X-Client-Ip: client_ip}
+    digest: {window: 900}
+    strip_credentials: false
+    port_networks: {8443: internet, 8444: vpc}
+    client_address: {source: x-envoy-external-address}
+    replay: {redis: {url: {file: redis-url}}}
+    registry: {database: {file: database-url}, master_keys: {file: master-keys}}
+    admin: {address: "127.0.0.1:9902"}
+    groups: [{id: shop, domains: [api.example.com]}]
+    plugins: [{id: login, type: jwt, audiences: [orders], remote_keys: {oidc_issuer: "https://login.example.com"}}]
+    apis: [{id: orders, group: shop, methods: [GET], path: /v1/orders, auth: {internet: digest}, plugins: [login]}]
+    apps: [{id: web-shop, keys: [{app_key: web-shop-1, app_secret: {file: web-shop.secret}}]}]
+    grants: [{app: web-shop, apis: [orders]}]
+    ```
+    """
 
     listen: Annotated[list[Listen], Field(min_length=1)] = Field(description="where Envoy asks")
     operations: Node = Field("127.0.0.1:9901", description="host:port of /metrics, /healthz and /readyz")

@@ -16,7 +16,12 @@ class SecretUnresolved(Exception):
 
 
 class FromEnvironment(BaseModel):
-    """A secret in an environment variable, as it was when the process started: for one that rotates take a file."""
+    """A secret in an environment variable, as it was when the process started: for one that rotates take a file.
+
+    ```yaml
+    env: WEB_SHOP_SECRET
+    ```
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     env: Annotated[str, *written(r"[A-Za-z_][A-Za-z0-9_.-]*", "the name of an environment variable, without `$`")] = (
@@ -25,7 +30,12 @@ class FromEnvironment(BaseModel):
 
 
 class FromFile(BaseModel):
-    """A secret or document in a file, relative to the configuration file; one trailing line feed is dropped."""
+    """A secret or document in a file, relative to the configuration file; one trailing line feed is dropped.
+
+    ```yaml
+    file: secrets/web-shop
+    ```
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     file: Path = Field(description="path of the file, relative to the configuration file")

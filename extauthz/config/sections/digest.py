@@ -21,7 +21,17 @@ VENDORS_WINDOW: Final = timedelta(milliseconds=VENDORS_WINDOW_MS)
 
 
 class Digest(Section):
-    """How an API reads signed requests."""
+    """How an API reads signed requests.
+
+    ```yaml
+    algorithms: [HmacSHA256]
+    window: 900
+    require_timestamp: true
+    require_nonce: true
+    require_signed: [X-Tenant]
+    strict: on
+    ```
+    """
 
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(
         default=cast("list[Algorithm]", sorted(_DEFAULTS.algorithms)),

@@ -13,7 +13,14 @@ _DEFAULTS: Final = ErrorSettings()
 
 
 class OverrideAnswer(Section):
-    """Another code, status or message for a reason whose answer the vendor's documents leave open."""
+    """Another code, status or message for a reason whose answer the vendor's documents leave open.
+
+    ```yaml
+    code: A403XX
+    status: 403
+    message: Not for you
+    ```
+    """
 
     code: Annotated[str, *written(r"[A-Z0-9]{0,16}", "at most 16 capital letters and digits")] | None = Field(
         None, description="of X-Ca-Error-Code"
@@ -23,7 +30,14 @@ class OverrideAnswer(Section):
 
 
 class Errors(Section):
-    """How denials look."""
+    """How denials look.
+
+    ```yaml
+    generation: vpc
+    reveal: minimal
+    overrides: {replay_share_full: {status: 429, message: Too Many Requests}}
+    ```
+    """
 
     generation: Generation = Field(
         _DEFAULTS.generation, description="vpc: six-character codes; legacy: classic instances"

@@ -15,7 +15,16 @@ from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
 
 
 class GrantEntry(Section):
-    """The right of one app to call APIs in stages."""
+    """The right of one app to call APIs in stages.
+
+    ```yaml
+    app: web-shop
+    apis: [orders]
+    stages: [RELEASE, TEST]
+    until: 2027-12-31T00:00:00Z
+    granted_by: shop-team
+    ```
+    """
 
     app: Id = Field(description="who may call")
     apis: Annotated[list[Id], Field(min_length=1)] = Field(description="what it may call")

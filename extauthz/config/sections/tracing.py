@@ -13,7 +13,15 @@ from extauthz.domain.address import is_local_host
 
 
 class Tracing(Section):
-    """One OpenTelemetry span a check; needs the extra `tracing`."""
+    """One OpenTelemetry span a check; needs the extra `tracing`.
+
+    ```yaml
+    endpoint: http://localhost:4318/v1/traces
+    headers: {x-api-key: {file: collector-key}}
+    service_name: extauthz
+    sample_without_parent: 0.01
+    ```
+    """
 
     endpoint: Annotated[
         str, *written(r"https?://[^@\s/?#]+([/?][^@\s#]*)?", "an http:// or https:// URL without user and fragment")

@@ -16,7 +16,25 @@ from extauthz.domain.tokens.jwt import JwtPlugin, TokenPlace
 
 
 class ApiEntry(Section):
-    """A protected API."""
+    """A protected API.
+
+    ```yaml
+    id: orders
+    group: shop
+    owner: shop-team
+    methods: [GET, POST]
+    path: /v1/orders/{orderId}
+    stages: [RELEASE, TEST]
+    auth: {internet: digest, vpc: {any_of: [digest, appcode]}}
+    digest: {require_nonce: true}
+    app_code: header_query
+    plugins: [login, offices]
+    vpc_ids: [vpc-shop]
+    strip_credentials: true
+    lenient_path_parameters: false
+    replay_outage: deny
+    ```
+    """
 
     id: Id = Field(description="its name in grants, logs, metrics and Envoy's route context")
     group: Id = Field(description="the group whose domains it is called at")

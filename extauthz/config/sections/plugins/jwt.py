@@ -29,7 +29,51 @@ _OF_OUR_OWN_VERIFYING: Final = frozenset({"algorithms", "token_types", "max_toke
 
 
 class JwtEntry(Section):
-    """A JWT plug-in. Its keys come from exactly one of jwk, jwks, remote_keys and trust_envoy_jwt_authn."""
+    """A JWT plug-in. Its keys come from exactly one of jwk, jwks, remote_keys and trust_envoy_jwt_authn.
+
+    ```yaml
+    id: login
+    type: jwt
+    parameter: Authorization
+    parameter_location: header
+    remote_keys: {oidc_issuer: "https://login.example.com"}
+    algorithms: [RS256]
+    issuer: https://login.example.com
+    audiences: [urn:orders]
+    token_types: [jwt, at+jwt]
+    required_claims: {tenant: [acme, beta], email: present}
+    scopes: ["orders:read"]
+    claim_headers: {sub: X-Token-Sub}
+    prevent_jti_replay: true
+    bypass_empty_token: false
+    ignore_expiration_check: false
+    clock_skew: 60
+    max_lifetime: 604800
+    max_token_bytes: 16384
+    remember: 10000
+    ```
+
+    ```yaml
+    id: partners
+    type: jwt
+    jwks: {file: partners.jwks.json}
+    issuers: ["https://a.example.com", "https://b.example.com"]
+    audiences: [urn:orders]
+    ```
+
+    ```yaml
+    id: one-key
+    type: jwt
+    jwk: {kty: oct, kid: k1, k: c2hhcmVkLXNlY3JldC1vZi10aGlydHktdHdvLWJ5dGVz}
+    audiences: [urn:orders]
+    ```
+
+    ```yaml
+    id: verified-by-envoy
+    type: jwt
+    trust_envoy_jwt_authn: login_payload
+    ```
+    """
 
     id: Id = Field(description="the name by which APIs and groups list it")
     type: Literal["jwt"] = Field(description="what kind of plug-in this is")

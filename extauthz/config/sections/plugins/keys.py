@@ -19,7 +19,27 @@ _DEFAULTS: Final = RemoteKeys()
 
 
 class RemoteKeysEntry(Section):
-    """Keys that a provider publishes, fetched in the background. Times are in seconds."""
+    """Keys that a provider publishes, fetched in the background. Times are in seconds.
+
+    ```yaml
+    oidc_issuer: https://login.example.com
+    min_lifetime: 60
+    max_lifetime: 3600
+    refresh_interval: 30
+    max_stale: 86400
+    timeout: 5
+    max_bytes: 262144
+    max_keys: 64
+    ca_file: provider-ca.pem
+    allow_http: false
+    allow_private_addresses: false
+    allow_redirects: false
+    ```
+
+    ```yaml
+    jwks_uri: https://login.example.com/keys.json
+    ```
+    """
 
     jwks_uri: Url | None = Field(None, description="where the key set is; or:")
     oidc_issuer: Url | None = Field(None, description="an OpenID Connect issuer, whose discovery document names it")

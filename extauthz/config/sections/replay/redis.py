@@ -20,7 +20,14 @@ _FILES: Final = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_k
 
 
 class Sentinels(Section):
-    """The Redis Sentinels that know which server is the master now."""
+    """The Redis Sentinels that know which server is the master now.
+
+    ```yaml
+    nodes: [10.0.0.1:26379, 10.0.0.2:26379]
+    username: extauthz
+    password: {file: sentinel-password}
+    ```
+    """
 
     nodes: Annotated[list[Node], Field(min_length=1)] = Field(
         description="host:port of each of them, the nearest first"
@@ -30,7 +37,24 @@ class Sentinels(Section):
 
 
 class Redis(Section):
-    """A Redis or Valkey that every worker and replica shares."""
+    """A Redis or Valkey that every worker and replica shares.
+
+    ```yaml
+    url: {file: redis-url}
+    timeout: 0.1
+    connections: 8
+    prefix: "extauthz:"
+    capacity: 4000000
+    wait_replicas: 1
+    sentinel: {nodes: [10.0.0.1:26379, 10.0.0.2:26379]}
+    ```
+
+    ```yaml
+    url: {file: redis-url}
+    cluster: true
+    cluster_nodes: [10.0.0.2:6379, 10.0.0.3:6379]
+    ```
+    """
 
     url: Secret = Field(
         description="redis://[user:password@]host:port/db, rediss:// for TLS (?ssl_ca_certs=FILE), or unix:///path; "
