@@ -74,6 +74,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return told.split(MARK + "\n")[1:]
 
 
+@pytest.mark.long
 def test_every_step_of_the_quick_start_ends_as_the_page_says(output: list[str]):
     backend, configured, served, envoy, called, refused, explained, logged, wrong, rotated, added, workers = output
     assert backend == "exit 0\n"

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from pydantic import Field
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 
 from extauthz.config.names import Node, Section, written
 from extauthz.config.problems import Report
@@ -147,6 +146,9 @@ def _check_shape(section: Redis, report: Report) -> None:
 
 def _fault(url: str, section: Redis) -> str:
     """What is wrong with the URL, which is never quoted: it may hold a password. Empty when nothing is."""
+    # Imported here: it takes longer than everything else, and most files name no Redis.
+    from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+
     if not url.startswith(("redis://", "rediss://", "unix://")):
         return "must begin with redis://, rediss:// or unix://"
     found = section.sentinel is not None or section.cluster
