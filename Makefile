@@ -7,6 +7,7 @@ NODE   := tests/clients/node
 PYSDK  := tests/clients/python
 SDKS   := $(NODE)/node_modules/.ready $(PYSDK)/site/.ready
 OIDC   := tests/oidc/node
+HELM   ?= helm
 ARGS   ?=
 COMPILED := .compiled
 FRONT  := .front
@@ -144,6 +145,25 @@ check-proto: $(READY)
 	    proto/ext_authz.proto && diff -r -x __init__.py -x __pycache__ $$fresh extauthz/wire/generated \
 	    && rm -r $$fresh && echo "generated code is current"
 
+# The plain manifests are what the chart renders, and so are those of tests/deploy/rendered; CI has no helm, and only compares sums.
+CHART  := $(HELM) template extauthz deploy/helm --namespace extauthz --kube-version 1.34.0
+RENDERED := tests/deploy/rendered
+
+helm: $(READY) ## lint the chart, render it with every values file of deploy/helm/ci, validate all of it: needs helm
+	@command -v $(HELM) >/dev/null || { echo "no helm: go install helm.sh/helm/v3/cmd/helm@v3.22.0, or \
+	    https://helm.sh/docs/intro/install; HELM=/path/to/helm names it"; exit 1; }
+	@set -e; rm -rf $(RENDERED); for values in deploy/helm/ci/*-values.yaml; do \
+	    name=$$(basename $$values -values.yaml); \
+	    $(HELM) lint --strict --quiet deploy/helm --values $$values; \
+	    $(CHART) --values $$values --output-dir $(RENDERED)/$$name >/dev/null; \
+	    mv $(RENDERED)/$$name/extauthz/templates/* $(RENDERED)/$$name/ && rm -r $(RENDERED)/$$name/extauthz; \
+	    sed -i -e '/^# Source: /d' -e '1{/^---$$/d}' -e '$$a\' $(RENDERED)/$$name/*.yaml; \
+	done
+	mv $(RENDERED)/plain/*.yaml deploy/kubernetes/ && rmdir $(RENDERED)/plain
+	rm $(RENDERED)/*/dashboard.yaml $(RENDERED)/*/prometheusrule.yaml  # as they stand beside the chart
+	$(BIN)/python -m tests.deploy.chart_sums
+	HELM=$(HELM) $(BIN)/python -m pytest -q -p no:benchmark tests/deploy
+
 vectors: $(READY) ## write the signature vectors for client teams anew
 	$(BIN)/python -m vectors.generate
 
@@ -161,4 +181,4 @@ format: $(READY) ## let ruff format and mend what it can
 clean: ## remove what was built or downloaded
 	rm -rf $(VENV) $(COMPILED) $(FRONT) front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: helm help node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

@@ -26,11 +26,14 @@ from extauthz.domain.decision import OneTimeKind, OneTimeUse
 from extauthz.domain.reason import NONCE_USED
 from extauthz.envoy.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.envoy.doctor.tree import merged
+from extauthz.registry.replica.folder import ReplicaFolder, Status
+from extauthz.registry.replica.reading import Absent
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.replay.metrics import MemoryStoreMetrics, RedisStoreMetrics
 from extauthz.replay.redis_client import RedisAddress
 from extauthz.replay.redis_store import RedisReplayStore
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
+from extauthz.serve.registry_metrics import RegistryMetrics
 from extauthz.serve.reload import ReloadStatus
 from extauthz.transport.tls import CertificateMetrics, Certificates
 from tests.deploy.promql import grouped, parse, selectors
@@ -280,6 +283,9 @@ def scraped(stack: Stack, client: httpx.Client) -> dict[str, set[str]]:
     write_pair(trustme.CA(), stack.folder)
     tls = Certificates(Tls(cert=Path("tls.crt"), key=Path("tls.key")), stack.folder, "127.0.0.1:1")
     with_all_parts.register(CertificateMetrics([tls]))
+    folder = ReplicaFolder(stack.folder)
+    folder.tell(Status(up=True, confirmed_ms=1, written_ms=1))
+    with_all_parts.register(RegistryMetrics(folder, Absent, lambda: 0))
     texts.append(generate_latest(with_all_parts).decode())
     for text in texts:
         for family in text_string_to_metric_families(text):

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
+from extauthz.cli.api_url import API_URL
 from extauthz.cli.reading import read_config
 from extauthz.cli.registry.remote import ApiFault, RemoteRegistry
 from extauthz.config.names_taken import names_in
@@ -38,8 +38,6 @@ ConfigOption = typer.Option(
     envvar="EXTAUTHZ_CONFIG",
     help="The configuration file, whose `registry` is meant; or use `extauthz --api URL ...`.",
 )
-API_URL: ContextVar[str | None] = ContextVar("API_URL", default=None)
-"""Of the admin API that commands work at, from `extauthz --api URL`."""
 _WIDE: Final = 400
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 JsonOption = typer.Option(False, "--json", help="Print JSON for machines.")
