@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
-from extauthz.auth.string_to_sign import utf16_order
 from extauthz.domain.request import Pair
 from extauthz.explain.diagnosis.draft import Case, Pairs, Tail, form_first, key_alone, query_first
 from extauthz.explain.diagnosis.mistake import Mistake, Tails
@@ -35,7 +34,7 @@ def _by_code_point(key: bytes, _value: bytes) -> bytes:
 
 
 def _ignoring_case(key: bytes, _value: bytes) -> bytes:
-    return utf16_order(key.lower())
+    return key.lower()
 
 
 def _as_encoded(key: bytes, _value: bytes) -> bytes:
@@ -43,7 +42,7 @@ def _as_encoded(key: bytes, _value: bytes) -> bytes:
 
 
 def _with_value(key: bytes, value: bytes) -> bytes:
-    return utf16_order(key_alone(key, value))
+    return key_alone(key, value)
 
 
 def _with_equals(key: bytes, value: bytes) -> bytes:
@@ -147,6 +146,13 @@ PARAMETER_MISTAKES: Final = (
         tails=_arrival,
     ),
     Mistake(
+        "parameters_sorted_by_code_point",
+        "Names with characters beyond U+FFFF were sorted by code point.",
+        "Sort by UTF-16 units, as Java does: emoji come before U+E000 to U+FFFF.",
+        {"Go": "compare utf16.Encode([]rune(key))", "Python": "sort(key=lambda k: k.encode('utf-16-be'))"},
+        tails=changed(order=_by_code_point),
+    ),
+    Mistake(
         "parameters_sorted_ignoring_case",
         "Parameters were sorted without regard to letter case.",
         "Sort by code point: upper case comes before lower case.",
@@ -164,13 +170,6 @@ PARAMETER_MISTAKES: Final = (
         "Parameters were sorted as whole `key=value` texts.",
         "Sort by name alone: `a=` comes before `a-b=`, although `=` comes after `-`.",
         tails=changed(order=_with_value),
-    ),
-    Mistake(
-        "parameters_sorted_by_code_point",
-        "Names with characters beyond U+FFFF were sorted by code point.",
-        "Sort by UTF-16 units, as Java does: emoji come before U+E000 to U+FFFF.",
-        {"Go": "compare utf16.Encode([]rune(key))", "Python": "sort(key=lambda k: k.encode('utf-16-be'))"},
-        tails=changed(order=_by_code_point),
     ),
     Mistake(
         "json_fields_signed",
