@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-from extauthz.explain.diagnosis.draft import Case, Head, Tail
-from extauthz.explain.diagnosis.mistake import Mistake
-from extauthz.explain.diagnosis.sealing import OTHER_SECRET
-from extauthz.explain.diagnosis.table import MISTAKES
+from extauthz.explain.diagnosis.mistakes.draft import Case, Head, Tail
+from extauthz.explain.diagnosis.mistakes.mistake import Mistake
+from extauthz.explain.diagnosis.mistakes.sealing import OTHER_SECRET
+from extauthz.explain.diagnosis.mistakes.table import MISTAKES
 
 Mac = Callable[[bytes, bytes, str], bytes]
 RIGHT_MAC: Final[Mac] = hmac.digest

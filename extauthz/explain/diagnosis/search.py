@@ -24,9 +24,9 @@ from extauthz.explain.diagnosis.changes import (
     changed_tails,
     place_of,
 )
-from extauthz.explain.diagnosis.draft import Case, Head, Tail, query_first
-from extauthz.explain.diagnosis.sealing import OTHER_HASH, from_base64
-from extauthz.explain.diagnosis.table import MISTAKES
+from extauthz.explain.diagnosis.mistakes.draft import Case, Head, Tail, query_first
+from extauthz.explain.diagnosis.mistakes.sealing import OTHER_HASH, from_base64
+from extauthz.explain.diagnosis.mistakes.table import MISTAKES
 
 BUDGET_S: Final = 0.05
 """Seconds of processor time that one search may take."""

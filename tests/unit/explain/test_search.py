@@ -10,9 +10,9 @@ from extauthz.domain.app import HMAC_SHA256
 from extauthz.domain.decision import Proof
 from extauthz.domain.settings import Settings
 from extauthz.explain.diagnosis.changes import Secret
-from extauthz.explain.diagnosis.draft import case_of
+from extauthz.explain.diagnosis.mistakes.draft import case_of
+from extauthz.explain.diagnosis.mistakes.table import MISTAKES
 from extauthz.explain.diagnosis.search import BUDGET_S, search
-from extauthz.explain.diagnosis.table import MISTAKES
 from extauthz.wire.request import read_request
 from tests.mistaken_client import FORM, MADE, OTHER_SECRET, SECRET, Call, Client, random_call, signed_by
 from tests.unit.auth.test_vectors import OURS, SDK

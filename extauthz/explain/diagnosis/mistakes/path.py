@@ -4,8 +4,8 @@ from typing import Final
 from urllib.parse import quote_from_bytes
 
 from extauthz.auth.parameters import decode_escapes
-from extauthz.explain.diagnosis.draft import Case, Tail
-from extauthz.explain.diagnosis.mistake import Mistake, Tails
+from extauthz.explain.diagnosis.mistakes.draft import Case, Tail
+from extauthz.explain.diagnosis.mistakes.mistake import Mistake, Tails
 
 _MOST_SEGMENTS: Final = 3
 

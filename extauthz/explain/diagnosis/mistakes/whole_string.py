@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from extauthz.explain.diagnosis.draft import Case
-from extauthz.explain.diagnosis.mistake import Mistake, Strings
+from extauthz.explain.diagnosis.mistakes.draft import Case
+from extauthz.explain.diagnosis.mistakes.mistake import Mistake, Strings
 
 
 def _line_feed(string: bytes, _: Case) -> Strings:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from extauthz.explain.diagnosis.draft import Case
-from extauthz.explain.diagnosis.mistake import Mistake, Strings
+from extauthz.explain.diagnosis.mistakes.draft import Case
+from extauthz.explain.diagnosis.mistakes.mistake import Mistake, Strings
 
 
 def _blanks(secret: bytes, _: Case) -> Strings:

@@ -15,8 +15,8 @@ from extauthz.domain.header_names import (
     as_written,
 )
 from extauthz.domain.request import Pair
-from extauthz.explain.diagnosis.draft import Case, Head
-from extauthz.explain.diagnosis.mistake import Heads, Mistake
+from extauthz.explain.diagnosis.mistakes.draft import Case, Head
+from extauthz.explain.diagnosis.mistakes.mistake import Heads, Mistake
 
 _NOT_IN_BLOCK: Final = (DATE, ACCEPT, CONTENT_TYPE, CONTENT_MD5, X_CA_SIGNATURE_HEADERS)
 _SEVERAL: Final = 40

@@ -4,9 +4,9 @@ from typing import Final
 
 from extauthz.auth.string_to_sign import ONCE
 from extauthz.domain.header_names import ACCEPT, CONTENT_TYPE, PREFIX, X_CA_TIMESTAMP, as_written
-from extauthz.explain.diagnosis.draft import ACCEPTED, TYPE, Case, Head
-from extauthz.explain.diagnosis.mistake import Heads, Mistake
-from extauthz.explain.diagnosis.signed_headers import each, lower, written
+from extauthz.explain.diagnosis.mistakes.draft import ACCEPTED, TYPE, Case, Head
+from extauthz.explain.diagnosis.mistakes.mistake import Heads, Mistake
+from extauthz.explain.diagnosis.mistakes.signed_headers import each, lower, written
 
 _EDGES: Final = ((b"", b" "), (b" ", b""), (b" ", b" "), (b"", b"\n"), (b"", b"\r\n"), (b"", b"\t"))
 _PORTS: Final = (b":80", b":443", b":8080", b":8443")

@@ -8,8 +8,8 @@ from itertools import permutations
 from typing import Final
 
 from extauthz.domain.header_names import ACCEPT, CONTENT_MD5, CONTENT_TYPE, DATE, X_CA_TIMESTAMP, as_written
-from extauthz.explain.diagnosis.draft import ACCEPTED, DATED, MD5, METHOD, TYPE, Case, Head
-from extauthz.explain.diagnosis.mistake import Heads, Mistake
+from extauthz.explain.diagnosis.mistakes.draft import ACCEPTED, DATED, MD5, METHOD, TYPE, Case, Head
+from extauthz.explain.diagnosis.mistakes.mistake import Heads, Mistake
 
 _METHODS: Final = (b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD")
 _ACCEPTS: Final = (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from extauthz.explain.diagnosis.draft import Case, Head, Tail
+from extauthz.explain.diagnosis.mistakes.draft import Case, Head, Tail
 
 Heads = Iterable[tuple[Head, str]]
 Tails = Iterable[tuple[Tail, str]]

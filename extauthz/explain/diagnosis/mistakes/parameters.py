@@ -6,8 +6,8 @@ from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
 from extauthz.domain.request import Pair
-from extauthz.explain.diagnosis.draft import Case, Pairs, Tail, form_first, key_alone, query_first
-from extauthz.explain.diagnosis.mistake import Mistake, Tails
+from extauthz.explain.diagnosis.mistakes.draft import Case, Pairs, Tail, form_first, key_alone, query_first
+from extauthz.explain.diagnosis.mistakes.mistake import Mistake, Tails
 
 
 def changed(**parts: Any) -> Callable[[Tail, Case], Tails]:

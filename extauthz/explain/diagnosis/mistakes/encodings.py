@@ -5,9 +5,9 @@ from typing import Final
 from urllib.parse import quote_from_bytes
 
 from extauthz.auth.parameters import decode_escapes
-from extauthz.explain.diagnosis.draft import Case, Tail, decoded, key_alone
-from extauthz.explain.diagnosis.mistake import Mistake, Tails
-from extauthz.explain.diagnosis.parameters import changed
+from extauthz.explain.diagnosis.mistakes.draft import Case, Tail, decoded, key_alone
+from extauthz.explain.diagnosis.mistakes.mistake import Mistake, Tails
+from extauthz.explain.diagnosis.mistakes.parameters import changed
 
 _SAFE: Final = {"!'()*~-._": "encodeURIComponent", "~-._": "RFC 3986", "/~-._": "Python's quote"}
 _CHARSETS: Final = ("gb18030", "latin-1", "shift_jis", "big5")
