@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from extauthz.cli.api_url import API_URL
 from extauthz.cli.reading import read_config
 from extauthz.cli.registry.remote import ApiFault, RemoteRegistry
-from extauthz.config.names_taken import names_in
+from extauthz.config.registry.names_taken import names_in
 from extauthz.config.sections.registry import registry_access
 from extauthz.registry.database.migrate import check_schema
 from extauthz.registry.database.sealing import MasterKeyFault, SealBroken, Sealer, Vault

@@ -12,7 +12,7 @@ from extauthz.cli.reading import print_problems
 from extauthz.cli.registry.access import ConfigOption, JsonOption, YesOption, at_the_database, confirm, show
 from extauthz.config import ConfigError, Problem
 from extauthz.config.problems import KeyPath
-from extauthz.config.registry_file import RegistryApp, RegistryFile, RegistryKey, read_registry_file
+from extauthz.config.registry.declared import RegistryApp, RegistryFile, RegistryKey, read_registry_file
 from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 from extauthz.config.source import Source
 from extauthz.registry.declared import apply as service
