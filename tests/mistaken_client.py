@@ -231,7 +231,7 @@ def latin_header(client: Client) -> None:
 
 def proxied(client: Client) -> None:
     if "X-Forwarded-For" in client.wire:
-        client.wire["X-Forwarded-For"] = f"{client.wire['X-Forwarded-For']}, 192.0.2.7"
+        client.wire["X-Forwarded-For"] = f"{client.call.headers['X-Forwarded-For']}, 192.0.2.7"
 
 
 def only(*parts: str) -> Make:

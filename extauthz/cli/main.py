@@ -16,6 +16,7 @@ PLACES: Final = {
     "check-config": Place(f"{_CLI}.check_config", "check_config", "Check a configuration file."),
     "lint": Place(f"{_CLI}.lint", "lint", "Name what a sound configuration leaves open, unused or forgotten."),
     "call": Place(f"{_CLI}.call", "call", "Sign a request, send it, and print the answer."),
+    "explain": Place(f"{_CLI}.explain", "explain_check", "Tell the way of one check, and the client's mistake in it."),
     "envoy-cluster": Place(f"{_CLI}.envoy_cluster", "envoy_cluster", "Print the Envoy cluster that lists the workers."),
     "schema": Place(f"{_CLI}.schema", "schema", "Print the JSON Schema of the configuration file."),
     "reasons": Place(f"{_CLI}.reasons", "reasons", "Explain the reasons that logs, metrics and callers are shown."),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from extauthz.domain.decision import Refusal
 from extauthz.domain.reason import Reason
+from extauthz.explain.reading.unreadable import UnreadableRequest
 from extauthz.explain.way import Way
 
 
@@ -54,6 +55,20 @@ def moment(ms: int) -> str:
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
     except OverflowError:
         return f"{ms} ms"
+
+
+def parse_moment(written: str) -> int:
+    """A time that a person wrote, in milliseconds since 1970: ISO 8601, UTC unless it says other, or a number of them.
+
+    Raises UnreadableRequest.
+    """
+    if written.isdigit():
+        return int(written)
+    try:
+        at = datetime.fromisoformat(written)
+        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise UnreadableRequest(f"{written!r} is no time; write 2027-01-31T12:00:00Z, or milliseconds") from None
 
 
 def span(ms: int) -> str:

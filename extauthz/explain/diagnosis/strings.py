@@ -40,6 +40,11 @@ def masked(string: bytes) -> bytes:
     return _HIDDEN_VALUE.sub(_MASK, _HIDDEN_LINE.sub(_MASK, string))[:LONGEST]
 
 
+def without_credentials(message: str) -> str:
+    """An error message that quotes a string to sign, without the credentials that may stand among its parameters."""
+    return _HIDDEN_VALUE.sub(_MASK, message.encode()).decode()
+
+
 def visible(text: bytes) -> str:
     """Text in which blanks at the edges and control characters can be seen."""
     shown = text.decode("utf-8", "backslashreplace")

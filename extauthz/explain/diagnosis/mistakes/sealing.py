@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from extauthz.domain.header_names import X_CA_KEY
 from extauthz.explain.diagnosis.mistakes.draft import Case
 from extauthz.explain.diagnosis.mistakes.mistake import Mistake, Strings
 
@@ -38,7 +39,7 @@ def _secret_decoded(secret: bytes, _: Case) -> Strings:
 
 
 def _app_key(_secret: bytes, case: Case) -> Strings:
-    app_key = case.request.headers.get("x-ca-key", b"").strip()
+    app_key = case.request.headers.get(X_CA_KEY, b"").strip()
     yield app_key, "the AppKey was used"
     yield b"", "an empty secret was used"
 

@@ -32,4 +32,12 @@ MISTAKES: Final[tuple[Mistake, ...]] = (
     OTHER_HASH,
     OTHER_SECRET,
 )
-BY_NAME: Final = {mistake.name: mistake for mistake in MISTAKES}
+
+
+def markdown_of_mistakes() -> str:
+    """The table of docs/explain.md."""
+    rows = ["| mistake | what the client does | what to change |", "|---|---|---|"]
+    for mistake in MISTAKES:
+        words = "".join(f" {language}: {cure}." for language, cure in mistake.languages.items())
+        rows.append(f"| `{mistake.name}` | {mistake.wrong} | {mistake.cure}{words} |")
+    return "\n".join(rows)
