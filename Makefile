@@ -170,9 +170,9 @@ vectors: $(READY) ## write the signature vectors for client teams anew
 lock: ## pin the dependencies anew (needs uv)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
 	    --output-file requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	    --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast --extra compile \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra compile \
 	    --constraint requirements.lock --output-file deploy/build.lock pyproject.toml
 
 format: $(READY) ## let ruff format and mend what it can

@@ -58,7 +58,7 @@ class ConfigFile(Section):
 
     listen: Annotated[list[Listen], Field(min_length=1)] = Field(description="where Envoy asks")
     operations: Node = Field("127.0.0.1:9901", description="host:port of /metrics, /healthz and /readyz")
-    transport: Literal["auto", "grpcio", "native", "front"] = Field(
+    transport: Literal["auto", "grpcio", "front"] = Field(
         "auto", description="front needs extauthz-front; auto takes it where it is installed, and gRPC's own otherwise"
     )
     drain: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=5))] = Field(

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from extauthz.config.problems import ConfigError, KeyPath, Problem
 from extauthz.config.schema import ConfigFile
 from extauthz.config.source import Source
+from extauthz.config.steps import in_steps
 from extauthz.config.text import find_stray
 
 _SECTIONS: Final = ("groups", "plugins", "apis", "apps", "grants")
@@ -51,16 +52,14 @@ def validate(source: Source) -> Validated:
     if not isinstance(source.data, dict):
         raise ConfigError([source.problem((), "the file must be a mapping of keys, such as `listen:` and `apis:`")])
     stray = [source.problem(path, message) for path, message in find_stray(source.data)]
-    try:
-        return Validated(ConfigFile.model_validate(source.data), stray, set(), lambda _section, index: index)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = combined(stray, shape_problems(source, ConfigFile, details))
+    file, details = in_steps(source.data)
+    if file is not None:
+        return Validated(file, stray, set(), lambda _section, index: index)
+    problems = combined(stray, shape_problems(source, ConfigFile, details))
     pruned, broken, kept = _prune(source.data, details)
-    try:
-        file = ConfigFile.model_validate(pruned)
-    except ValidationError:
-        raise ConfigError(problems) from None
+    file, _ = in_steps(pruned)
+    if file is None:
+        raise ConfigError(problems)
     return Validated(file, problems, broken, lambda section, index: kept[section][index])
 
 

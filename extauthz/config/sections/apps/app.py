@@ -14,6 +14,7 @@ from extauthz.config.sections.apps.credentials import SHORT, code_fault, credent
 from extauthz.domain.app import App, KeyPair, hash_app_code
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
+from extauthz.pauses import release
 
 
 class PreviousSecret(Section):
@@ -94,6 +95,10 @@ class Apps:
             self._add_key(app, key, (*place, "keys", position))
         for position, written in enumerate(entry.app_codes):
             self._add_code(app, written, (*place, "app_codes", position))
+
+    def release(self) -> None:
+        """Let go of what was only needed to add apps."""
+        release(self._owners)
 
     def _add_key(self, app: App, entry: KeyEntry, path: KeyPath) -> None:
         pair = self._read_pair(app, entry, path)
