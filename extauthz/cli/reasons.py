@@ -1,20 +1,32 @@
 """``extauthz reasons``: every reason for a denial, what the caller is told, and what to look at."""
 
 import json
+from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from extauthz.domain.reason import CATALOGUE, Reason
+from extauthz.reasons.page import page, pages
 
 
 def reasons(
     label: str = typer.Argument("", help="Show one reason only: the label in logs and metrics."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
     as_markdown: bool = typer.Option(False, "--markdown", help="Print the table of docs/errors.md."),
+    write_pages: Path | None = typer.Option(
+        None, "--pages", metavar="DIR", help="Write a page for each reason into a folder, as in docs/reasons."
+    ),
 ) -> None:
     """Explain the reasons that logs, metrics and `X-Ca-Error-Code` show."""
+    if write_pages is not None:
+        write_pages.mkdir(parents=True, exist_ok=True)
+        for name, text in pages(CATALOGUE).items():
+            (write_pages / name).write_text(text, encoding="utf-8")
+        typer.echo(f"{len(CATALOGUE)} pages and their index are in {write_pages}")
+        return
     chosen = [reason for reason in CATALOGUE.values() if label in ("", reason.label)]
     if not chosen:
         typer.echo(f"no reason is called {label!r}; `extauthz reasons` lists all", err=True)
@@ -40,6 +52,8 @@ def reasons(
         code = reason.vpc.code + (" (provisional)" if reason.provisional else "")
         table.add_row(reason.label, code, str(reason.vpc.status), reason.vpc.message, reason.advice)
     Console().print(table)
+    if label:
+        Console().print(Markdown(page(chosen[0])))
 
 
 def markdown(chosen: list[Reason]) -> str:
