@@ -61,6 +61,8 @@ class ErrorSettings:
     reveal: Reveal = Reveal.FULL
     overrides: dict[str, Answer] = field(default_factory=dict)
     """By reason label; only for reasons that the catalogue marks provisional."""
+    help_url: str = ""
+    """Begins the address of a page for each reason, which callers are told; empty: they are not."""
 
     def answer(self, reason: Reason) -> Answer:
         """The answer of the chosen generation."""

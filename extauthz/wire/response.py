@@ -18,7 +18,7 @@ from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact, Settings
 from extauthz.domain.snapshot.gateway import Gateway
-from extauthz.wire.error_text import answer_of, header_text
+from extauthz.wire.error_text import answer_of, header_text, help_link
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.parts import carry, header_option, tell, unchanged
 
@@ -62,7 +62,9 @@ class Responder:
         self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(maker.denied)
         self._of_app = lru_cache(maxsize=_CACHED_ANSWERS)(maker.of_app)
         self._carried = lru_cache(maxsize=_CACHED_ANSWERS)(carry)
-        self._told = lru_cache(maxsize=len(reason.CATALOGUE))(lambda answer, grpc: tell(answer, stand_in, grpc))
+        self._told = lru_cache(maxsize=len(reason.CATALOGUE))(
+            lambda answer, grpc, link: tell(answer, stand_in, grpc, link)
+        )
 
     def respond(
         self, decision: Allow | Deny, network: Network, request_id: str, grpc_caller: bool, revision: bytes
@@ -89,7 +91,9 @@ class Responder:
                 built = self._denied(decision.reason, _without_app(decision.about), network, grpc_caller)
                 built += self._app_named(app)
             answer = answer_of(decision.reason, decision.fact, self._settings.errors)
-            built += tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
+            link = help_link(decision.reason, self._settings.errors)
+            told = tell(answer, self._stand_in, grpc_caller, link) if decision.fact else None
+            built += told or self._told(answer, grpc_caller, link)
         return built.replace(self._stand_in_bytes, request_id.encode()) + revision
 
     def _headers_of_app(self, app: App) -> tuple[str, ...]:
