@@ -84,6 +84,10 @@ class Directory:
         """Every AppCode's hash and the id of its app, in no order."""
         return self._app_codes.items()
 
+    def ends_of_grants(self) -> list[int]:
+        """When the grants of the file end, of those that do: milliseconds since 1970, the earliest first."""
+        return sorted(grant.until_ms for _, grant in self._grants.items() if grant.until_ms is not None)
+
     def sizes(self) -> dict[str, int]:
         """How many entries of each kind there are."""
         return {
