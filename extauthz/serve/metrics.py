@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 import extauthz
-from extauthz.domain.snapshot import Directory, Snapshot
+from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import Directory
 from extauthz.families import Gauge, OverWorkers
 from extauthz.serve.reload import ReloadStatus
 
