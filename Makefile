@@ -164,7 +164,8 @@ pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS
 	@set -e; rm -rf .pythons build; \
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir .pythons .; \
 	for version in $(PYTHONS); do \
-	    if ! $(BIN)/uv venv --quiet --no-python-downloads --python $$version .pythons/$$version 2>/dev/null; then \
+	    found=$$(ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
+	    if ! $(BIN)/uv venv --quiet --no-python-downloads --python $${found:-$$version} .pythons/$$version 2>/dev/null; then \
 	        echo "Python $$version: not on this machine"; continue; fi; \
 	    $(BIN)/uv pip install --quiet --python .pythons/$$version/bin/python --require-hashes -r requirements.lock; \
 	    $(BIN)/uv pip install --quiet --python .pythons/$$version/bin/python --no-deps .pythons/*.whl; \
