@@ -170,9 +170,14 @@ pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS
 	    $(BIN)/uv pip install --quiet --python .pythons/$$version/bin/python --require-hashes -r requirements.lock; \
 	    $(BIN)/uv pip install --quiet --python .pythons/$$version/bin/python --no-deps .pythons/*.whl; \
 	    echo "Python $$version:"; \
-	    HYPOTHESIS_PROFILE=quick PYTHONSAFEPATH=1 .pythons/$$version/bin/python -m pytest -o pythonpath= \
-	        --import-mode=prepend -p no:benchmark -q -m "not long" tests/unit $(ARGS); \
+	    site=$$(.pythons/$$version/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	    HYPOTHESIS_PROFILE=quick PYTHONSAFEPATH=1 PYTHONPATH=$$site:$(CURDIR) .pythons/$$version/bin/python -m pytest \
+	        -o pythonpath= -p no:benchmark -q -m "not long" tests/unit $(ARGS); \
 	done
+
+prometheus: $(READY) ## every panel and alert, asked of a real Prometheus with traffic: needs prometheus
+	@command -v prometheus >/dev/null || { echo "no prometheus: sudo apt-get install prometheus (its service need not run)"; exit 1; }
+	$(BIN)/python -m pytest -q -p no:benchmark -k real_prometheus tests/envoy $(ARGS)
 
 helm: $(READY) ## lint the chart, render it with every values file of deploy/helm/ci, validate all of it: needs helm
 	@command -v $(HELM) >/dev/null || { echo "no helm: go install helm.sh/helm/v3/cmd/helm@v3.22.0, or \
@@ -206,4 +211,4 @@ format: $(READY) ## let ruff format and mend what it can
 clean: ## remove what was built or downloaded
 	rm -rf $(VENV) $(COMPILED) $(FRONT) dist .pythons front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: prometheus helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
