@@ -19,11 +19,12 @@ from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.snapshot import Snapshot
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
+from extauthz.observe.app_metrics import AppMetrics
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.observe.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.last_uses import LastUses
-from extauthz.serve.metrics import StateMetrics, build_registry
+from extauthz.serve.metrics import GrantMetrics, StateMetrics, build_registry
 from extauthz.serve.registry_follower import open_follower
 from extauthz.serve.replay_store import open_store
 from extauthz.transport.choice import WITHOUT_FRONT, choose_transport, has_front
@@ -51,15 +52,24 @@ class Traced(Checks, Protocol):
 class Recorders:
     """The decision log and the metrics: in this order, so that only what is recorded is counted."""
 
-    def __init__(self, log: DecisionLog | NullDecisionLog, metrics: CheckMetrics, uses: LastUses | None = None) -> None:
+    def __init__(
+        self,
+        log: DecisionLog | NullDecisionLog,
+        metrics: CheckMetrics,
+        uses: LastUses | None = None,
+        apps: AppMetrics | None = None,
+    ) -> None:
         self._log = log
         self._metrics = metrics
         self._uses = uses
+        self._apps = apps
 
     def record(self, checked: Checked) -> bool:
         """Tell all of them; whether the decision may stand."""
         if not (self._log.record(checked) and self._metrics.record(checked)):
             return False
+        if self._apps is not None:
+            self._apps.record(checked)
         if self._uses is not None:
             self._uses.record(checked)
         return True
@@ -87,7 +97,8 @@ class Service:
         self._file_directory = snapshot.directory
         self._registry = open_follower(config)
         snapshot = self._registry.join(snapshot)
-        recorders = Recorders(self._decision_log, metrics, self._registry.uses)
+        apps = AppMetrics()
+        recorders = Recorders(self._decision_log, metrics, self._registry.uses, apps)
         self.servicer = Servicer(snapshot, self._store.store, recorders, now_ms)
         self._tracing = _open_tracing(config, self.servicer)
         self._checks: Checks = self._tracing or self.servicer
@@ -105,7 +116,9 @@ class Service:
         self._keys = KeyFetcher()
         self.registry: CollectorRegistry = build_registry(
             metrics,
+            apps,
             state,
+            GrantMetrics(lambda: self.servicer.current.snapshot.directory),
             DecisionLogMetrics(self._decision_log),
             self._store.metrics,
             CertificateMetrics(self._certificates),
