@@ -4,6 +4,7 @@ import typer
 
 import extauthz
 from extauthz.cli import admin, call, check_config, doctor, envoy_cluster, explain, reasons, schema, serve
+from extauthz.cli.capture import capture
 from extauthz.cli.registry.access import API_URL
 from extauthz.cli.registry.apis import apis
 from extauthz.cli.registry.apps import apps
@@ -28,6 +29,7 @@ app.command("admin")(admin.admin)
 app.command("check-config")(check_config.check_config)
 app.command("call")(call.call)
 app.command("explain")(explain.explain_check)
+app.add_typer(capture, name="capture")
 app.command("envoy-cluster")(envoy_cluster.envoy_cluster)
 app.command("schema")(schema.schema)
 app.command("reasons")(reasons.reasons)

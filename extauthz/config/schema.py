@@ -9,6 +9,7 @@ from extauthz.config.names import HeaderName, Node, Section
 from extauthz.config.sections.admin import Admin
 from extauthz.config.sections.apis.api import ApiEntry
 from extauthz.config.sections.apps.app import AppEntry
+from extauthz.config.sections.capture import Capture
 from extauthz.config.sections.client_address import ClientAddress
 from extauthz.config.sections.decision_log import DecisionLog
 from extauthz.config.sections.digest import Digest
@@ -40,6 +41,7 @@ class ConfigFile(Section):
     watch: bool = Field(True, description="reload by itself when this file, or one that it names, changes")
     decision_log: DecisionLog = DecisionLog()
     tracing: Tracing | None = None
+    capture: Capture | None = None
     errors: Errors = Errors()
     identity_headers: dict[HeaderName, IdentityFact] = Field(
         default=IDENTITY_HEADERS,
