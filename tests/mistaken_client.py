@@ -9,13 +9,13 @@ import hashlib
 import hmac
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from urllib.parse import quote, quote_plus, unquote, urlencode
 
 KEY, SECRET = "demo-app-key-0001", "demo-app-secret-0001"
-OTHER_SECRET = "demo-app-secret-of-another-key"
+OTHER_SECRET = "demo-app-secret-0002"
 FORM = "application/x-www-form-urlencoded"
 NO_BLOCK = ("X-Ca-Signature", "X-Ca-Signature-Headers")
 
@@ -31,6 +31,7 @@ class Call:
     json: object = None
     headers: dict[str, str] = field(default_factory=dict)
     """Sent and signed, beside those of the scheme."""
+    host: str = "api.example.com"
     timestamp_ms: int = 1_700_000_000_000
     nonce: str = "nonce-1"
 
@@ -302,7 +303,7 @@ def path(change: Callable[[str], str]) -> Make:
 
 
 def whole_url(client: Client) -> None:
-    client.path = "http://api.example.com" + client.path
+    client.path = "http://" + client.call.headers.get("Host", client.call.host) + client.path
 
 
 def append_body(client: Client) -> None:
@@ -428,12 +429,15 @@ KEYS = ["b", "A", "c_d", "c", "a-b", "a", "名", "Zeta", "x.y", "page", "Size", 
 VALUES = ["1", "x y", "a+b", "", "50%", "%41%2B", "茶", "A&B=C", "ü", "~t!*'()", "/path?", "plain", "UPPER"]
 
 
-def random_call(dice: random.Random) -> Call:
+PATHS = ("/v1/orders", "/V1/Orders/{}", "/v1/orders/{}/items/{}")
+
+
+def random_call(dice: random.Random, paths: Sequence[str] = PATHS) -> Call:
     """A call as programs make them, with what it takes for mistakes to show."""
     pairs = [(key, dice.choice(VALUES)) for key in dice.sample(KEYS, dice.randint(2, 6))]
     if dice.random() < 0.3:
         pairs.append((pairs[0][0], dice.choice(VALUES)))
-    path = dice.choice(["/v1/orders", "/V1/Orders/{}", "/v1/orders/{}/items/{}"])
+    path = dice.choice(paths)
     path = path.replace("{}", dice.choice(["茶 1", "42", "a%41b", "Ünit", "a,b"]), 1).replace("{}", "7")
     headers = {"X-Tenant": dice.choice(["north", "South 2"]), "a-first": "1"}
     if dice.random() < 0.4:

@@ -17,6 +17,7 @@ from extauthz.config.secrets import SecretUnresolved, resolve
 from extauthz.config.sections.admin import check_admin
 from extauthz.config.sections.apis.built import Apis
 from extauthz.config.sections.apps.app import Apps
+from extauthz.config.sections.capture import check_capture
 from extauthz.config.sections.decision_log import check_decision_log
 from extauthz.config.sections.digest import Digest, never_signed
 from extauthz.config.sections.errors import check_errors, error_settings
@@ -168,6 +169,7 @@ class _Builder:
         check_listeners(file.listen, (file.operations, takes), file.transport, self._base, report)
         check_decision_log(file.decision_log, report)
         check_registry(file.registry, self._base, report)
+        check_capture(file.capture, self._base, report)
         others = [(file.operations, "`operations`"), *((one.address, "a listener") for one in file.listen)]
         stated = "admin" in file.model_fields_set
         check_admin(file.admin, stated, file.registry is not None, others, self._base, report)

@@ -9,6 +9,7 @@ from extauthz.config.names import HeaderName, Node, Section
 from extauthz.config.sections.admin import Admin
 from extauthz.config.sections.apis.api import ApiEntry
 from extauthz.config.sections.apps.app import AppEntry
+from extauthz.config.sections.capture import Capture
 from extauthz.config.sections.client_address import ClientAddress
 from extauthz.config.sections.decision_log import DecisionLog
 from extauthz.config.sections.digest import Digest
@@ -38,6 +39,7 @@ class ConfigFile(Section):
     watch: true
     decision_log: {destination: stdout}
     tracing: {endpoint: "http://localhost:4318/v1/traces"}
+    capture: {folder: captures, key: {file: capture.key}}
     errors: {generation: vpc}
     identity_headers: {X-Ca-App-Id: app_id, X-Ca-Network: network, X-Client-Ip: client_ip}
     digest: {window: 900}
@@ -68,6 +70,7 @@ class ConfigFile(Section):
     watch: bool = Field(True, description="reload by itself when this file, or one that it names, changes")
     decision_log: DecisionLog = Field(DecisionLog(), description="where a line for each decision goes")
     tracing: Tracing | None = Field(None, description="spans for an OpenTelemetry collector; without it, none")
+    capture: Capture | None = Field(None, description="what `extauthz capture` may keep of denied checks, sealed")
     errors: Errors = Field(Errors(), description="how denials look")
     identity_headers: dict[HeaderName, IdentityFact] = Field(
         default=IDENTITY_HEADERS,

@@ -16,6 +16,7 @@ from extauthz.explain.diagnosis.strings import SideBySide, side_by_side, visible
 from extauthz.explain.fact import moment
 from extauthz.explain.steps import Told, told_steps
 from extauthz.explain.way import Way, walk
+from extauthz.observe.capture.folder import Captured
 from extauthz.wire.asking import written_by_envoy
 
 
@@ -31,6 +32,8 @@ class Asked:
     """The string that the client says it signed."""
     error_message: str = ""
     """The X-Ca-Error-Message that the caller got."""
+    captured: str = ""
+    """What is known of it where it was captured; empty where it is made up anew."""
 
 
 class Explained(NamedTuple):
@@ -64,7 +67,7 @@ def _notes(asked: Asked, way: Way, snapshot: Snapshot) -> list[str]:
     request = way.request
     if request is None:
         return []
-    notes = []
+    notes = [asked.captured] if asked.captured else []
     if isinstance(way.decision, Deny) and way.decision.reason is reason.TIMESTAMP_EXPIRED:
         notes += _at_its_own_time(asked, request, snapshot)
     names = signed_names(request.headers.get(X_CA_SIGNATURE_HEADERS, b""))
@@ -90,6 +93,13 @@ def _at_its_own_time(asked: Asked, request: Request, snapshot: Snapshot) -> list
     then_ms = int(stated)
     outcome = outcome_of(walk(asked.question, snapshot, asked.network, then_ms).decision)
     return [f"At its own time, {moment(then_ms)}, it ends in: {outcome} (--at {then_ms})."]
+
+
+def told_of_captured(kept: Captured) -> str:
+    """What is known of a check that was kept."""
+    hidden = f" Left out when it was kept: {', '.join(kept.hidden)}." if kept.hidden else ""
+    told = f"Kept at {moment(kept.at_ms)}, when revision {kept.revision} denied it with {kept.reason}."
+    return f"{told} It is decided here by the configuration as it is now.{hidden}"
 
 
 def outcome_of(decision: Decision) -> str:

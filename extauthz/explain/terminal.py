@@ -26,9 +26,13 @@ _CARET_UP_TO: Final = 60
 
 def print_explained(console: Console, explained: Explained) -> None:
     """Print all of it."""
-    way = explained.way
     console.print(_steps(explained))
-    decision = way.decision
+    print_outcome(console, explained)
+
+
+def print_outcome(console: Console, explained: Explained) -> None:
+    """Print what it ended in, and what to change, without the steps that led there."""
+    way, decision = explained.way, explained.way.decision
     color = "green" if isinstance(decision, Allow) else "bold red"
     about = [f"{name} {value}" for name, value in _about(explained) if value]
     console.print(f"[{color}]{outcome_of(decision)}[/]  {escape(', '.join(about))}")

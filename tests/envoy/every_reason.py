@@ -127,7 +127,7 @@ def _two_proofs(gateway: Gateway) -> Answer:
     return gateway.signed("GET", "/either", extra=[("Authorization", f"Bearer {token}")])
 
 
-def _twice(make: Callable[[Gateway], list[tuple[str, str]]], target: str) -> Callable[[Gateway], Answer]:
+def _twice(make: Callable[[Gateway], list[tuple[str, Any]]], target: str) -> Callable[[Gateway], Answer]:
     def call(gateway: Gateway) -> Answer:
         headers = make(gateway)
         first = gateway.call("GET", target, headers)

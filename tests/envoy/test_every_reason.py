@@ -1,13 +1,16 @@
 """Every reason is provoked through a real Envoy where a call can, told as the catalogue says, and counted."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from extauthz.domain.reason import CATALOGUE
-from tests.envoy.every_reason import CASES, bootstrap, config
+from tests.envoy.every_reason import CASES, ELSEWHERE, bootstrap, config
 from tests.gateway import Gateway, running_gateway
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +57,11 @@ def shadow_lets_pass(stack: Gateway) -> None:
     assert 'extauthz_would_deny_total{api="watched",reason="signature_mismatch"} 1.0' in metrics(stack)
     ready = httpx.get(f"http://127.0.0.1:{stack.stack.ports.operations}/readyz", trust_env=False).json()
     assert [one["id"] for one in ready["shadow"]] == ["watched"]
+
+
+def test_every_reason_is_provoked_by_a_test():
+    assert not set(CASES) & set(ELSEWHERE)
+    assert {*CASES, *ELSEWHERE} == set(CATALOGUE)
+    for label, test in ELSEWHERE.items():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(), label

@@ -36,6 +36,7 @@ class Errors(Section):
     generation: vpc
     reveal: minimal
     overrides: {replay_share_full: {status: 429, message: Too Many Requests}}
+    help_url: https://developers.example.com/denied
     ```
     """
 

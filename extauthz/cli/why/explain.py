@@ -1,9 +1,11 @@
 """``extauthz explain``: why is this request denied, or let through?"""
 
 import json
+import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -14,18 +16,24 @@ from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.request import Network
 from extauthz.explain.current import current_snapshot, fetch_keys, needs_keys
 from extauthz.explain.diagnosis.mistakes.table import markdown_of_mistakes
-from extauthz.explain.explained import Asked, Explained, as_dict, differences, explain, outcome_of
+from extauthz.explain.explained import Asked, Explained, as_dict, differences, explain, outcome_of, told_of_captured
 from extauthz.explain.fact import parse_moment
 from extauthz.explain.reading import UnreadableRequest, read_request
 from extauthz.explain.terminal import print_explained, print_under
+from extauthz.observe.capture.configured import capture_folder
+from extauthz.observe.capture.folder import Captured
 from extauthz.registry.database.sealing import MasterKeyFault, SealBroken
 from extauthz.registry.database.store import StoreFault
 from extauthz.wire.asking import Entrance, question
 
+_REQUEST_ID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
 
 def explain_check(
     request: str = typer.Argument(
-        "-", help="A curl command line, or a file with one, a HAR entry or a raw HTTP request; - reads standard input."
+        "-",
+        help="A curl command line, or a file with one, a HAR entry or a raw HTTP request; - reads standard input. "
+        "Or the request id of a check that `extauthz capture` kept.",
     ),
     config: Path = typer.Option(Path("extauthz.yaml"), "--config", "-c", help="The configuration file (YAML)."),
     at: str | None = typer.Option(None, "--at", help="Decide at this time: 2027-01-31T12:00:00Z, or milliseconds."),
@@ -55,14 +63,19 @@ def explain_check(
         typer.echo(markdown_of_mistakes())
         return
     try:
-        sent = read_request(_given(request), entry)
         now_ms = wall_clock_ms() if at is None else parse_moment(at)
-        extensions = dict(_pair(one) for one in context)
         given = None if client_string is None else _file(client_string)
+        if _REQUEST_ID.fullmatch(request):
+            kept = _captured(request, config)
+            asked = Asked(kept.question, Network(kept.network), given, error_message, told_of_captured(kept))
+            now_ms = now_ms if at else kept.at_ms
+        else:
+            sent = read_request(_given(request), entry)
+            entrance = Entrance(dict(_pair(one) for one in context), client_address, port)
+            asked = Asked(question(sent, entrance), network, given, error_message)
     except UnreadableRequest as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
-    asked = Asked(question(sent, Entrance(extensions, client_address, port)), network, given, error_message)
     explained = _explained(asked, config, now_ms)
     other = None if under is None else _explained(asked, under, now_ms)
     if as_json:
@@ -93,6 +106,17 @@ def _explained(asked: Asked, path: Path, now_ms: int) -> Explained:
             fetch_keys(snapshot, api)
             explained = explain(asked, snapshot, now_ms)
         return explained
+
+
+def _captured(request_id: str, path: Path) -> Captured:
+    folder = capture_folder(read_config(path, warn=lambda _: None))
+    kept = () if folder is None else folder.captured()
+    found = next((one for one in kept if one.id == request_id.upper()), None)
+    if found is None:
+        raise UnreadableRequest(
+            f"check {request_id} was not kept on this host; `extauthz capture on` keeps the next denied ones"
+        )
+    return found
 
 
 def _given(request: str) -> bytes:
