@@ -17,6 +17,7 @@ from extauthz.config.secrets import SecretUnresolved, resolve
 from extauthz.config.sections.admin import check_admin
 from extauthz.config.sections.apis.built import Apis
 from extauthz.config.sections.apps.app import Apps
+from extauthz.config.sections.capture import check_capture
 from extauthz.config.sections.decision_log import check_decision_log
 from extauthz.config.sections.digest import Digest, never_signed
 from extauthz.config.sections.errors import check_errors, error_settings
@@ -28,11 +29,13 @@ from extauthz.config.sections.plugins.built import Plugins
 from extauthz.config.sections.registry import check_registry
 from extauthz.config.sections.replay.redis import warn_of_plain_redis
 from extauthz.config.sections.replay.store import check_replay
+from extauthz.config.sections.shadow import build_shadow
 from extauthz.config.sections.tracing import check_tracing, warn_of_tracing
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, combined, validate
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.settings import Settings
+from extauthz.domain.shadow import Shadow
 from extauthz.domain.snapshot import Snapshot
 from extauthz.domain.snapshot.directory import Directory, DirectoryBuilder
 from extauthz.domain.snapshot.gateway import Gateway, build_gateway
@@ -118,6 +121,7 @@ class _Builder:
         self._groups: dict[str, BuiltGroup] = {}
         self._apis = Apis(self._groups, self._plugins, self._file.digest, self._file.strip_credentials, findings)
         self._directory = DirectoryBuilder()
+        self._shadow: Shadow | None = None
         self._apps = Apps(base, now_ms, self._directory, findings)
 
     def build(self) -> None:
@@ -134,6 +138,8 @@ class _Builder:
             self._plugins.check_apps(file.plugins, self._directory.apps)
         for index, grant in findings.placed("grants", file.grants):
             add_grants(index, grant, self._apis.by_id, self._directory, self._now_ms, findings)
+        known = self._directory.apps if file.registry is None else None
+        self._shadow = build_shadow(file.shadow, self._apis.by_id, known, self._now_ms, findings)
         self._check()
         self._warn()
 
@@ -163,6 +169,7 @@ class _Builder:
         check_listeners(file.listen, (file.operations, takes), file.transport, self._base, report)
         check_decision_log(file.decision_log, report)
         check_registry(file.registry, self._base, report)
+        check_capture(file.capture, self._base, report)
         others = [(file.operations, "`operations`"), *((one.address, "a listener") for one in file.listen)]
         stated = "admin" in file.model_fields_set
         check_admin(file.admin, stated, file.registry is not None, others, self._base, report)
@@ -178,7 +185,7 @@ class _Builder:
             warn_of_tracing(file.tracing, note)
         if file.replay.redis is not None:
             warn_of_plain_redis(file.replay.redis, self._base, note)
-        warn_of_secrets(file, lambda path, message: note(self._place(path), message))
+        warn_of_secrets(file, lambda what, path, message: note(what, self._place(path), message))
 
     def _stated_windows(self) -> Iterator[tuple[KeyPath, Digest]]:
         yield ("digest",), self._file.digest
@@ -201,6 +208,7 @@ class _Builder:
                 reads_envoy_claims=any(api.jwt is not None and api.jwt.envoy_payload is not None for api in apis),
             ),
             apis=apis,
+            shadow=self._shadow,
         )
 
     def _built_directory(self) -> Directory:

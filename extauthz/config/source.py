@@ -23,9 +23,9 @@ class _Reader:
         self._text = text
         self._read = 0
 
-    def read(self, size: int) -> str:
-        """The next piece."""
-        begin, self._read = self._read, self._read + size
+    def read(self, size: int = -1) -> str:
+        """The next piece; everything that is left where nobody says how much."""
+        begin, self._read = self._read, self._read + size if size >= 0 else len(self._text)
         return self._text[begin : self._read]
 
 

@@ -23,6 +23,7 @@ RESTART_ONLY: Final = (
     "drain",
     "decision_log",
     "tracing",
+    "capture",
     "registry",
 )
 """The keys that a running process cannot change: sockets, threads and stores that exist already."""

@@ -18,7 +18,7 @@ from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IdentityFact, Settings
 from extauthz.domain.snapshot.gateway import Gateway
-from extauthz.wire.error_text import answer_of, header_text
+from extauthz.wire.error_text import answer_of, header_text, help_link
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.parts import carry, header_option, tell, unchanged
 
@@ -61,7 +61,9 @@ class Responder:
         self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(maker.allowed)
         self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(maker.denied)
         self._of_app = lru_cache(maxsize=_CACHED_ANSWERS)(maker.of_app)
-        self._told = lru_cache(maxsize=len(reason.CATALOGUE))(lambda answer, grpc: tell(answer, stand_in, grpc))
+        self._told = lru_cache(maxsize=len(reason.CATALOGUE))(
+            lambda answer, grpc, link: tell(answer, stand_in, grpc, link)
+        )
 
     def respond(
         self, decision: Allow | Deny, network: Network, request_id: str, grpc_caller: bool, revision: bytes
@@ -70,12 +72,13 @@ class Responder:
         if isinstance(decision, Allow):
             headers, misspelled = decision.extra
             carried = tuple([name for name, _ in headers])
+            would_deny = "" if decision.would_deny is None else decision.would_deny.reason.label
             app = decision.about.app
             if app is None:
-                built = self._allowed(decision.label, decision.about, network, carried)
+                built = self._allowed(decision.label, decision.about, network, carried, would_deny)
             else:
                 carried += self._headers_of_app(app)
-                built = self._allowed(decision.label, _without_app(decision.about), network, carried)
+                built = self._allowed(decision.label, _without_app(decision.about), network, carried, would_deny)
                 built += self._tell_app(app)
             if headers or misspelled:
                 built += carry(headers, misspelled)
@@ -87,7 +90,9 @@ class Responder:
                 built = self._denied(decision.reason, _without_app(decision.about), network, grpc_caller)
                 built += self._app_named(app)
             answer = answer_of(decision.reason, decision.fact, self._settings.errors)
-            built += tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
+            link = help_link(decision.reason, self._settings.errors)
+            told = tell(answer, self._stand_in, grpc_caller, link) if decision.fact else None
+            built += told or self._told(answer, grpc_caller, link)
         return built.replace(self._stand_in_bytes, request_id.encode()) + revision
 
     def _headers_of_app(self, app: App) -> tuple[str, ...]:
@@ -113,9 +118,11 @@ class _Maker:
         self._app_id_headers = app_id_headers
         self._owner_headers = owner_headers
 
-    def allowed(self, label: str, about: Subject, network: Network, carried: tuple[str, ...]) -> bytes:
-        changes = upstream_changes(about, network, self._stand_in, carried, self._settings)
+    def allowed(self, label: str, about: Subject, network: Network, carried: tuple[str, ...], would_deny: str) -> bytes:
+        changes = upstream_changes(about, network, self._stand_in, carried, self._settings, would_deny)
         metadata = self._metadata_of("allow", label, about, network)
+        if would_deny:
+            metadata.fields["would_deny"].string_value = would_deny
         return check_response(changes, self._stand_in, metadata).SerializeToString()
 
     def denied(self, cause: Reason, about: Subject, network: Network, grpc_caller: bool) -> bytes:

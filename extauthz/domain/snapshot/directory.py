@@ -88,6 +88,10 @@ class Directory:
         """What it is made of, in parts of some thousand entries: for whoever lets go of one part after the other."""
         return [part for one in (self._apps, self._key_pairs, self._app_codes, self._grants) for part in one.parts()]
 
+    def ends_of_grants(self) -> list[int]:
+        """When the grants of the file end, of those that do: milliseconds since 1970, the earliest first."""
+        return sorted(grant.until_ms for _, grant in self._grants.items() if grant.until_ms is not None)
+
     def sizes(self) -> dict[str, int]:
         """How many entries of each kind there are."""
         return {

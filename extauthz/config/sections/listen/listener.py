@@ -20,7 +20,20 @@ _CLIENT_NAMES: Final = "URI such as spiffe://cluster.local/ns/gateway/sa/envoy, 
 
 
 class Listen(Section):
-    """An address where Envoy asks us."""
+    """An address where Envoy asks us.
+
+    ```yaml
+    address: 0.0.0.0:9191
+    network: internet
+    tls: {cert: tls.crt, key: tls.key, client_ca: clients.pem}
+    insecure: false
+    ```
+
+    ```yaml
+    address: unix:/run/extauthz/vpc.sock
+    network: vpc
+    ```
+    """
 
     address: AddressText = Field(description="host:port, or unix:/path")
     network: Network | None = Field(
