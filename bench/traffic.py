@@ -14,12 +14,14 @@ from bench.load import Round
 from bench.scenarios import Bench
 from bench.servers import Server
 from bench.world import SMALL, World, filler
+from extauthz.domain.reason import APP_CODE_UNKNOWN, JWT_INVALID, SIGNATURE_MISMATCH
 
 REAL: Final = "checks that all differ, one in a hundred refused"
 AT_A_SHARE: Final = "latency at a share of the peak"
 USERS: Final = 1000
 """Whose tokens come again."""
 REFUSED_EVERY: Final = 100
+_EXPECTED: Final = frozenset({"allowed", *(one.label for one in (SIGNATURE_MISMATCH, APP_CODE_UNKNOWN, JWT_INVALID))})
 Make = Callable[[bool], bytes]
 """Makes one check; told whether it is to be refused."""
 
@@ -68,7 +70,7 @@ class Judge:
     def __call__(self, answer: bytes) -> None:
         """Raises WrongAnswer for anything but an allow or a refusal of the proof."""
         outcome = outcome_of(answer)
-        if outcome not in ("allowed", "signature_mismatch", "appcode_unknown", "jwt_signature_invalid"):
+        if outcome not in _EXPECTED:
             raise WrongAnswer(f"real traffic: {outcome}")
         self.refused += outcome != "allowed"
 
