@@ -3,7 +3,7 @@
 import typer
 
 import extauthz
-from extauthz.cli import admin, call, can, check_config, doctor, envoy_cluster, lint, reasons, schema, serve
+from extauthz.cli import admin, call, can, check_config, doctor, envoy_cluster, lint, reasons, rehearse, schema, serve
 from extauthz.cli.registry.access import API_URL
 from extauthz.cli.registry.apis import apis
 from extauthz.cli.registry.apps import apps
@@ -30,6 +30,7 @@ app.command("call")(call.call)
 app.command("envoy-cluster")(envoy_cluster.envoy_cluster)
 app.command("schema")(schema.schema)
 app.command("reasons")(reasons.reasons)
+app.command("rehearse")(rehearse.rehearse)
 app.command("doctor")(doctor.doctor)
 app.add_typer(registry, name="registry")
 app.add_typer(owners, name="owners")

@@ -35,7 +35,7 @@ keep APIs, tokens and key sets in memory that a reload has replaced.
 """
 Entry = tuple[float, str, float, str, Kind, str, str, str, str, str, str]
 """Time in seconds since 1970, request id, seconds it took, revision, kind, method, host and path, peer, detail, the
-client's address where it is not the peer, and the stage asked for where none was found.
+client's address where it is not the peer, and the stage that was asked for.
 
 A plain tuple of short texts: made in the path of a check, and what waits must not keep bodies and tokens in memory.
 """
@@ -50,7 +50,7 @@ def entry_of(checked: Checked) -> Entry:
         method, place, peer = request.method[:_SHORT], request.host + request.path, request.peer
         if len(place) > _TEXT:
             place = place[:_TEXT]
-        client, asked = "", "" if checked.stage else request.headers.get(X_CA_STAGE, b"")[:_SHORT].decode("latin-1")
+        client, asked = "", request.headers.get(X_CA_STAGE, b"")[:_SHORT].decode("latin-1")
         settings = checked.snapshot.gateway.settings
         if settings.trust_external_address:
             address = client_address(request, settings)[:_SHORT]
