@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from demo.stack import ROOT
 from extauthz.domain.reason import CATALOGUE
-from tests.envoy.every_reason import CASES, bootstrap, config
+from tests.envoy.every_reason import CASES, ELSEWHERE, bootstrap, config
 from tests.gateway import Gateway, running_gateway
 
 
@@ -14,6 +15,14 @@ from tests.gateway import Gateway, running_gateway
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(tmp_path_factory.mktemp("reasons"), bootstrap(), config()) as running:
         yield running
+
+
+def test_every_reason_is_provoked_by_a_test_here_or_elsewhere():
+    assert not set(CASES) & set(ELSEWHERE)
+    assert {*CASES, *ELSEWHERE} == set(CATALOGUE)
+    for label, test in ELSEWHERE.items():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(), label
 
 
 def metrics(stack: Gateway) -> str:

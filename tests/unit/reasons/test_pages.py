@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 from extauthz.cli.main import app
 from extauthz.domain.reason import CATALOGUE
 from extauthz.reasons.page import STORIES, pages
-from tests.envoy.every_reason import CASES, ELSEWHERE
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -47,11 +46,3 @@ def test_one_reason_is_shown_with_its_page():
     shown = CliRunner().invoke(app, ["reasons", "nonce_used"])
     assert shown.exit_code == 0
     assert "retries with the same signature" in " ".join(shown.stdout.split())
-
-
-def test_every_reason_is_provoked_by_a_test():
-    assert not set(CASES) & set(ELSEWHERE)
-    assert {*CASES, *ELSEWHERE} == set(CATALOGUE)
-    for label, test in ELSEWHERE.items():
-        file, _, name = test.partition("::")
-        assert f"def {name}(" in (DOCS.parent / file).read_text(), label
