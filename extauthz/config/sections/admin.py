@@ -6,14 +6,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from extauthz.config.names import Node, Section
+from extauthz.config.names import Node, Section, Url
 from extauthz.config.problems import Report
 from extauthz.config.sections.listen.certificates import CertificateFault, CertificateFiles, CertificatePaths
 from extauthz.domain.address import Address
 from extauthz.domain.tokens.key_source import RemoteKeys
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^@\s]+$", max_length=2048)]
 Claim = Text | Annotated[list[Text], Field(min_length=1, max_length=8)]
 Role = Literal["admin", "provider", "consumer", "reader"]
 DEFAULT_ADDRESS: Final = "127.0.0.1:9902"

@@ -4,9 +4,9 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from extauthz.config.names import Section, written
+from extauthz.config.names import Section, Url
 from extauthz.config.problems import KeyPath, Report, Warn, Warned
 from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
 from extauthz.domain.tokens.jwk import KeyRefused, KeySet, read_key
@@ -14,11 +14,6 @@ from extauthz.domain.tokens.jwks import NotAKeySet, TooManyKeys, parse_document,
 from extauthz.domain.tokens.key_source import MOST_KEYS, RemoteKeys
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
-Url = Annotated[
-    str,
-    StringConstraints(max_length=2048),
-    *written(r"https?://[^\s/?#@]+(/[^\s#@]*)?", "an https:// or http:// URL without user and fragment"),
-]
 JwksEntry = FromFile | dict[str, Any] | list[dict[str, Any]]
 _DEFAULTS: Final = RemoteKeys()
 
