@@ -21,7 +21,7 @@ from extauthz.rehearse.again import Change
 from extauthz.rehearse.rehearsal import rehearse as run
 from extauthz.rehearse.tally import Group, Tally, most_common
 
-_SHOWN: Final = 50
+_SHOWN: Final = 20
 _STYLES: Final = {Change.LOSES: "bold red", Change.GAINS: "yellow"}
 NOT_AGAIN: Final = (
     "Taken from the log and not decided again: signatures, tokens, bodies, nonces and the network of a call. So of new "
@@ -153,4 +153,4 @@ def _why(group: Group) -> str:
 
 
 def _examples(group: Group) -> str:
-    return "\n".join(f"{one.id} {one.http[:60]}" for one in group.examples)
+    return "\n".join(f"{one.http[:60]}\n{one.id}" for one in group.examples[:1])
