@@ -37,8 +37,6 @@ class Reached(NamedTuple):
     """How far a check came."""
 
     check: Progress
-    step: str
-    """The step that refused; empty when none did."""
     refusal: Refusal | None
 
 
@@ -65,13 +63,13 @@ def walk(
             continue
         if name in _WITHOUT_CREDENTIAL:
             if proof is None:
-                return Reached(check, "", None)
+                return Reached(check, None)
             refusal = _WITHOUT_CREDENTIAL[name](check, proof)
         else:
             refusal = run(check)
         if refusal is not None:
-            return Reached(check, name, refusal)
-    return Reached(check, "", None)
+            return Reached(check, refusal)
+    return Reached(check, None)
 
 
 def _assume_credential(check: Progress, proof: Assumed) -> Refusal | None:

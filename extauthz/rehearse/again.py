@@ -84,7 +84,7 @@ def _proof(recorded: Recorded) -> Assumed | None:
 
 
 def _compare(recorded: Recorded, proof: Assumed | None, reached: Reached) -> Again:
-    check, _, refusal = reached
+    check, refusal = reached
     about = check.subject()
     api = "" if about.api is None else about.api.id
     if refusal is None and about.api is not None and proof is not None:

@@ -18,7 +18,19 @@ LONGEST: Final = timedelta(days=366)
 
 
 class ShadowEntry(Section):
-    """One API, some of its methods, or one app, let pass until a moment whatever is found."""
+    """One API, some of its methods, or one app, let pass until a moment whatever is found.
+
+    ```yaml
+    api: orders
+    methods: [GET]
+    until: 2027-01-31T00:00:00Z
+    ```
+
+    ```yaml
+    app: web-shop
+    until: 2027-01-31T00:00:00Z
+    ```
+    """
 
     api: Id | None = Field(None, description="an API, whoever calls; or:")
     app: Id | None = Field(None, description="an app that has proved itself, whatever it calls")
