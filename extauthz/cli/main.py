@@ -3,7 +3,7 @@
 import typer
 
 import extauthz
-from extauthz.cli import admin, call, can, check_config, doctor, envoy_cluster, lint, reasons, rehearse, schema, serve
+from extauthz.cli import admin, call, check_config, doctor, envoy_cluster, reasons, schema, serve
 from extauthz.cli.registry.access import API_URL
 from extauthz.cli.registry.apis import apis
 from extauthz.cli.registry.apps import apps
@@ -15,6 +15,7 @@ from extauthz.cli.registry.owners import owners
 from extauthz.cli.registry.registry import registry
 from extauthz.cli.registry.requests import requests
 from extauthz.cli.registry.tokens import tokens
+from extauthz.cli.review import can, lint, rehearse
 
 app = typer.Typer(
     no_args_is_help=True,
