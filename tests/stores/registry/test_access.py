@@ -104,3 +104,13 @@ def test_a_rehearsal_asks_the_registry_whose_a_key_is_and_what_its_app_may(file,
     assert done.exit_code == 0, done.output
     lost = {(one["app"], one["reasons"][0]["would_be"]) for one in json.loads(done.stdout)["changes"]}
     assert lost == {("keyless", "app_key_unknown"), ("gone", "app_key_unknown")}
+
+
+def test_that_not_every_app_was_looked_at_is_said(file):
+    def asked(*more):
+        done = CliRunner().invoke(app, ["who-can", "user", "-c", str(file), *more], env={"EXTAUTHZ_API": None})
+        assert done.exit_code == 0, done.output
+        return done.stderr
+
+    assert "only the first 1 apps" in asked("--limit", "1")
+    assert asked() == ""
