@@ -305,6 +305,10 @@ def config_for_tests(transport: str) -> dict[str, Any]:
             "plugins": ["from-the-office"],
         },
         {"id": "one-vpc", "methods": ["GET"], "path": "/one-vpc", "auth": {"vpc": "none"}, "vpc_ids": ["vpc-1"]},
+        {
+            "id": "lenient", "methods": ["GET", "POST"], "path": "/lenient/{name}", "auth": sha256,
+            "lenient_path_parameters": True,
+        },
         {"id": "rpc", "methods": ["POST"], "path": "/demo.Orders/{method}", "auth": {"internet": "appcode"}},
     ]  # fmt: skip
     for api in more:

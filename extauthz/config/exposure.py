@@ -13,7 +13,7 @@ def warn_of_secrets(file: ConfigFile, warn: Warn) -> None:
     for path, secret in secrets_of(file):
         if isinstance(secret, FromEnvironment):
             from_environment.append(path)
-        elif not isinstance(secret, FromFile):
+        elif not isinstance(secret, FromFile) and not _is_plain_url(secret.get_secret_value()):
             inline.append(path)
     if inline:
         message = f"{_count(inline)} in this file itself, for everybody who reads it; write {{file: PATH}}"
@@ -25,6 +25,11 @@ def warn_of_secrets(file: ConfigFile, warn: Warn) -> None:
             f"{_count(from_environment)} in an environment variable, which never changes in a running process: only a "
             "restart sees a new value, a reload does not. Write {file: PATH} for one that rotates",
         )
+
+
+def _is_plain_url(value: str) -> bool:
+    """Whether a value is the URL of a store, and nothing in it lets anybody in."""
+    return "://" in value and "@" not in value and "password" not in value.lower()
 
 
 def _count(places: list[KeyPath]) -> str:

@@ -19,11 +19,14 @@ from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.snapshot import Snapshot
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
+from extauthz.observe.app_metrics import AppMetrics
+from extauthz.observe.capture.configured import open_capture
+from extauthz.observe.capture.recorder import Capture
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.observe.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.last_uses import LastUses
-from extauthz.serve.metrics import StateMetrics, build_registry
+from extauthz.serve.metrics import GrantMetrics, StateMetrics, build_registry
 from extauthz.serve.registry_follower import open_follower
 from extauthz.serve.replay_store import open_store
 from extauthz.transport.choice import WITHOUT_FRONT, choose_transport, has_front
@@ -51,17 +54,30 @@ class Traced(Checks, Protocol):
 class Recorders:
     """The decision log and the metrics: in this order, so that only what is recorded is counted."""
 
-    def __init__(self, log: DecisionLog | NullDecisionLog, metrics: CheckMetrics, uses: LastUses | None = None) -> None:
+    def __init__(
+        self,
+        log: DecisionLog | NullDecisionLog,
+        metrics: CheckMetrics,
+        uses: LastUses | None = None,
+        apps: AppMetrics | None = None,
+        capture: Capture | None = None,
+    ) -> None:
         self._log = log
         self._metrics = metrics
         self._uses = uses
+        self._apps = apps
+        self._capture = capture
 
     def record(self, checked: Checked) -> bool:
         """Tell all of them; whether the decision may stand."""
         if not (self._log.record(checked) and self._metrics.record(checked)):
             return False
+        if self._apps is not None:
+            self._apps.record(checked)
         if self._uses is not None:
             self._uses.record(checked)
+        if self._capture is not None:
+            self._capture.record(checked)
         return True
 
 
@@ -87,7 +103,11 @@ class Service:
         self._file_directory = snapshot.directory
         self._registry = open_follower(config)
         snapshot = self._registry.join(snapshot)
-        recorders = Recorders(self._decision_log, metrics, self._registry.uses)
+        apps = AppMetrics()
+        self._capture = open_capture(config, now_ms)
+        self._following: asyncio.Task[None] | None = None
+        captures = None if config.file.capture is None else self._capture
+        recorders = Recorders(self._decision_log, metrics, self._registry.uses, apps, captures)
         self.servicer = Servicer(snapshot, self._store.store, recorders, now_ms)
         self._tracing = _open_tracing(config, self.servicer)
         self._checks: Checks = self._tracing or self.servicer
@@ -105,12 +125,15 @@ class Service:
         self._keys = KeyFetcher()
         self.registry: CollectorRegistry = build_registry(
             metrics,
+            apps,
             state,
+            GrantMetrics(lambda: self.servicer.current.snapshot.directory),
             DecisionLogMetrics(self._decision_log),
             self._store.metrics,
             CertificateMetrics(self._certificates),
             KeyMetrics(self._keys),
             self._registry.metrics,
+            self._capture.metrics,
         )
 
     async def start(self) -> None:
@@ -122,6 +145,7 @@ class Service:
                 await transport.start()
         await self._keys.first_attempts()
         await self._registry.start(self._follow_registry)
+        self._following = asyncio.create_task(self._capture.follow())
         self._health.serving = True
         if self._says_what_is_missing:
             _log.warning(WITHOUT_FRONT)
@@ -137,9 +161,10 @@ class Service:
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
         await self._keys.stop()
         await self._registry.stop()
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+        for task in (self._connecting, self._following):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._store.close()
         records = [self._decision_log] if self._tracing is None else [self._decision_log, self._tracing]
         await asyncio.gather(*(asyncio.to_thread(record.close) for record in records))
@@ -178,6 +203,7 @@ class Service:
             "jwt_plugins": plugins,
             **_shadow(self.servicer.current.snapshot),
             **registry,
+            **self._capture.readiness(),
         }
 
 

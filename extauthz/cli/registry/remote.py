@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter
 
-from extauthz.registry import apis, apps, audit, credentials, grants, questions, requests, tokens
+from extauthz.registry import apis, apps, audit, codes, credentials, grants, questions, requests, tokens
 from extauthz.registry.text import utc_text
 
 Result = TypeVar("Result")
@@ -63,9 +63,9 @@ _ROUTES: Final[Mapping[Callable[..., Any], _Route]] = {
     credentials.end_previous_secret: _Route("POST", f"{_KEY}/end-previous"),
     credentials.reveal_secret: _Route("POST", f"{_KEY}/reveal", answer=lambda body: body["app_secret"]),
     credentials.delete_key: _Route("DELETE", _KEY),
-    credentials.create_code: _Route("POST", "/apps/{app_id}/codes", {"app_code": "code"}),
-    credentials.list_codes: _Route("GET", "/apps/{app_id}/codes", is_list=True),
-    credentials.delete_code: _Route("DELETE", "/codes/{code_id}"),
+    codes.create_code: _Route("POST", "/apps/{app_id}/codes", {"app_code": "code"}),
+    codes.list_codes: _Route("GET", "/apps/{app_id}/codes", is_list=True),
+    codes.delete_code: _Route("DELETE", "/codes/{code_id}"),
     apis.register_api: _Route(
         "POST",
         "/apis",
@@ -96,7 +96,7 @@ _ROUTES: Final[Mapping[Callable[..., Any], _Route]] = {
 }
 _CREATING: Final = frozenset(
     {
-        apps.create_owner, apps.create_app, credentials.create_key, credentials.rotate_key, credentials.create_code,
+        apps.create_owner, apps.create_app, credentials.create_key, credentials.rotate_key, codes.create_code,
         apis.register_api, grants.grant, requests.ask, tokens.create_token,
     }
 )  # fmt: skip

@@ -25,7 +25,20 @@ _PLAIN_TEXT: Final = (
 
 
 class Oidc(Section):
-    """An identity provider whose access tokens the admin API takes, and what they say of roles and owners."""
+    """An identity provider whose access tokens the admin API takes, and what they say of roles and owners.
+
+    ```yaml
+    issuer: https://login.example.com
+    audience: urn:extauthz:admin
+    role_claim: [realm_access, roles]
+    roles: {gateway-admins: admin, api-teams: provider}
+    owner_claim: team
+    max_lifetime: 3600
+    ca_file: provider-ca.pem
+    allow_http: false
+    allow_private_addresses: true
+    ```
+    """
 
     issuer: Url = Field(description="the OpenID Connect issuer, whose discovery document names its keys")
     audience: Text = Field(description="the name of this API at the provider; a token must be for it")
@@ -57,7 +70,15 @@ class Oidc(Section):
 
 
 class Admin(Section):
-    """The admin API of the registry, which `extauthz admin` serves in a process of its own."""
+    """The admin API of the registry, which `extauthz admin` serves in a process of its own.
+
+    ```yaml
+    address: 0.0.0.0:9902
+    tls: {cert: admin.crt, key: admin.key}
+    insecure: false
+    oidc: {issuer: "https://login.example.com", audience: "urn:extauthz:admin"}
+    ```
+    """
 
     address: Node = Field(DEFAULT_ADDRESS, description="host:port")
     tls: CertificatePaths | None = Field(None, description="required where others can reach the address")

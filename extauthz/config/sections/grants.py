@@ -15,13 +15,22 @@ from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
 
 
 class GrantEntry(Section):
-    """The right of one app to call APIs in stages."""
+    """The right of one app to call APIs in stages.
 
-    app: Id
-    apis: Annotated[list[Id], Field(min_length=1)]
-    stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE])
+    ```yaml
+    app: web-shop
+    apis: [orders]
+    stages: [RELEASE, TEST]
+    until: 2027-12-31T00:00:00Z
+    granted_by: shop-team
+    ```
+    """
+
+    app: Id = Field(description="who may call")
+    apis: Annotated[list[Id], Field(min_length=1)] = Field(description="what it may call")
+    stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE], description="in which stages")
     until: AwareDatetime | None = Field(None, description="when it ends, with time zone; without it, never")
-    granted_by: str = ""
+    granted_by: str = Field("", description="who says so, for people")
 
 
 def add_grants(

@@ -21,14 +21,11 @@ class ShadowEntry(Section):
     """One API, some of its methods, or one app, let pass until a moment whatever is found.
 
     ```yaml
-    api: orders
-    methods: [GET]
-    until: 2027-01-31T00:00:00Z
+    {api: orders, methods: [POST, PUT], until: 2027-01-31T00:00:00Z}
     ```
 
     ```yaml
-    app: web-shop
-    until: 2027-01-31T00:00:00Z
+    {app: web-shop, until: 2027-01-31T00:00:00Z}
     ```
     """
 

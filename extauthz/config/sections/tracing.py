@@ -13,13 +13,23 @@ from extauthz.domain.address import is_local_host
 
 
 class Tracing(Section):
-    """One OpenTelemetry span a check; needs the extra `tracing`."""
+    """One OpenTelemetry span a check; needs the extra `tracing`.
+
+    ```yaml
+    endpoint: http://localhost:4318/v1/traces
+    headers: {x-api-key: {file: collector-key}}
+    service_name: extauthz
+    sample_without_parent: 0.01
+    ```
+    """
 
     endpoint: Annotated[
         str, *written(r"https?://[^@\s/?#]+([/?][^@\s#]*)?", "an http:// or https:// URL without user and fragment")
     ] = Field(description="where an OTLP/HTTP collector takes traces, such as http://localhost:4318/v1/traces")
     headers: dict[HeaderName, Secret] = Field(default_factory=dict, description="sent to the collector, such as a key")
-    service_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "extauthz"
+    service_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] = Field(
+        "extauthz", description="`service.name` of the spans"
+    )
     sample_without_parent: Share = Field(
         0.0, description="share of the checks traced that come without Envoy's traceparent; else its flag decides"
     )

@@ -35,7 +35,7 @@ def test_the_steps_that_are_left_out_or_stood_in_for_are_steps():
 @pytest.mark.parametrize("one", [
     api(), api(NONE), api(NONE, DIGEST), api(APP_CODE, DIGEST), api(stages=frozenset({Stage.PRE})),
     api(auth={Network.VPC: policy(DIGEST)}), api(ip_control=OFFICE),
-], ids=str)  # fmt: skip
+], ids=["digest", "open", "open or digest", "appcode or digest", "only PRE", "only vpc", "ip control"])  # fmt: skip
 def test_the_answer_is_what_a_signed_call_of_the_app_ends_in(one):
     grants = [None, [], [Grant("demo-app", "orders", Stage.RELEASE, NOW_MS)], [Grant("demo-app", "orders", Stage.TEST)]]
     told = set()

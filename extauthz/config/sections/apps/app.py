@@ -14,31 +14,56 @@ from extauthz.config.sections.apps.credentials import SHORT, code_fault, credent
 from extauthz.domain.app import App, KeyPair, hash_app_code
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
+from extauthz.pauses import release
 
 
 class PreviousSecret(Section):
-    """The AppSecret before a rotation, while clients still sign with it."""
+    """The AppSecret before a rotation, while clients still sign with it.
 
-    secret: Secret
+    ```yaml
+    secret: {file: secrets/web-shop-old}
+    until: 2027-06-30T00:00:00Z
+    ```
+    """
+
+    secret: Secret = Field(description="by value, {env: NAME} or {file: PATH}")
     until: AwareDatetime = Field(description="when it ends, with time zone")
 
 
 class KeyEntry(Section):
-    """An AppKey and its AppSecret."""
+    """An AppKey and its AppSecret.
 
-    app_key: AppKey
-    app_secret: Secret
+    ```yaml
+    app_key: web-shop-1
+    app_secret: {file: secrets/web-shop-new}
+    previous: {secret: {file: secrets/web-shop-old}, until: 2027-06-30T00:00:00Z}
+    ```
+    """
+
+    app_key: AppKey = Field(description="what X-Ca-Key names; no secret")
+    app_secret: Secret = Field(description="what requests are signed with: {file: PATH}, {env: NAME}, or by value")
     previous: PreviousSecret | None = Field(None, description="accepted beside `app_secret` until it ends")
 
 
 class AppEntry(Section):
-    """An app: the identity that calls."""
+    """An app: the identity that calls.
 
-    id: Id
-    owner: str = ""
-    disabled: bool = False
-    keys: list[KeyEntry] = Field(default_factory=list)
-    app_codes: list[Secret] = Field(default_factory=list)
+    ```yaml
+    id: web-shop
+    owner: shop-team
+    disabled: false
+    keys: [{app_key: web-shop-1, app_secret: {file: secrets/web-shop}}]
+    app_codes: [{file: secrets/web-shop-code}]
+    ```
+    """
+
+    id: Id = Field(description="its name in grants, logs, and the header that tells the upstream who calls")
+    owner: str = Field("", description="the account that it belongs to")
+    disabled: bool = Field(False, description="whether all its calls are refused")
+    keys: list[KeyEntry] = Field(default_factory=list, description="AppKeys with their AppSecrets, for signed requests")
+    app_codes: list[Secret] = Field(
+        default_factory=list, description="AppCodes: {file: PATH}, {env: NAME}, or by value"
+    )
 
 
 @dataclass(slots=True)
@@ -70,6 +95,10 @@ class Apps:
             self._add_key(app, key, (*place, "keys", position))
         for position, written in enumerate(entry.app_codes):
             self._add_code(app, written, (*place, "app_codes", position))
+
+    def release(self) -> None:
+        """Let go of what was only needed to add apps."""
+        release(self._owners)
 
     def _add_key(self, app: App, entry: KeyEntry, path: KeyPath) -> None:
         pair = self._read_pair(app, entry, path)

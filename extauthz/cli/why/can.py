@@ -11,9 +11,9 @@ import typer
 
 from extauthz.access.question import Verdict
 from extauthz.access.sources import Sources
+from extauthz.cli.api_url import API_URL
 from extauthz.cli.reading import read_config
 from extauthz.cli.registry.access import (
-    API_URL,
     ConfigOption,
     JsonOption,
     at_the_database,

@@ -1,1 +1,0 @@
-"""Commands that judge a configuration, a registry or a log, and change nothing."""
