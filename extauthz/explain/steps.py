@@ -14,6 +14,7 @@ from extauthz.domain.decision import Allow
 from extauthz.domain.header_names import X_CA_STAGE
 from extauthz.domain.ip import IpControl
 from extauthz.domain.request import Network, Stage
+from extauthz.domain.snapshot.directory import DirectoryUnavailable
 from extauthz.explain.fact import Fact, Verdict, moment, text, told_of
 from extauthz.explain.proofs import ROWS, api_of, request_of
 from extauthz.explain.way import Way
@@ -35,7 +36,10 @@ def told_steps(way: Way, binding: Network | None) -> list[Told]:
     """Every step in order, those that were not reached too. ``binding`` as for ``walk``."""
     steps = []
     for entry in way.entries:
-        facts = _network(way, binding) if entry.step == "network" else _FACTS[entry.step](way, entry)
+        try:
+            facts = _network(way, binding) if entry.step == "network" else _FACTS[entry.step](way, entry)
+        except DirectoryUnavailable as error:
+            facts = [Fact("registry", str(error), Verdict.REFUSED)]
         why = ""
         if entry.refusal is not None:
             why = ": ".join(part for part in (entry.refusal.reason.label, entry.refusal.detail) if part)

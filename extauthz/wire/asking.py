@@ -56,22 +56,29 @@ def question(sent: HttpRequest, entrance: Entrance) -> bytes:
     message = pb.CheckRequest()
     attributes = message.attributes
     http = attributes.request.http
-    http.id, http.method, http.protocol = "1", sent.method, "HTTP/1.1"
-    http.path = sent.target.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    http.host = sent.host
+    http.id, http.method, http.protocol = "1", _text(sent.method), "HTTP/1.1"
+    http.path, http.host = _text(sent.target), _text(sent.host)
     http.raw_body = sent.body
     add = http.header_map.headers.add
-    add(key=":authority", raw_value=sent.host.encode())
-    add(key=":path", raw_value=sent.target.encode("utf-8", "surrogateescape"))
-    add(key=":method", raw_value=sent.method.encode())
+    for name, told in ((":authority", sent.host), (":path", sent.target), (":method", sent.method)):
+        add(key=name, raw_value=_bytes(told))
     for name, raw_value in _as_envoy_has_them(sent):
-        add(key=name, raw_value=raw_value)
-    add(key=_EXTERNAL_ADDRESS, raw_value=entrance.peer.encode())
-    attributes.source.address.socket_address.address = entrance.peer
+        add(key=_text(name), raw_value=raw_value)
+    add(key=_EXTERNAL_ADDRESS, raw_value=_bytes(entrance.peer))
+    attributes.source.address.socket_address.address = _text(entrance.peer)
     attributes.destination.address.socket_address.port_value = entrance.port
     for key, value in entrance.context.items():
-        attributes.context_extensions[key] = value
+        attributes.context_extensions[_text(key)] = _text(value)
     return message.SerializeToString()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(text: str) -> str:
+    """Text that a message can hold: what was not UTF-8 is replaced."""
+    return _bytes(text).decode("utf-8", "replace")
 
 
 def _as_envoy_has_them(sent: HttpRequest) -> list[tuple[str, bytes]]:
