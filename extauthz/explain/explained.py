@@ -10,7 +10,7 @@ from extauthz.domain.decision import Allow, Decision, Deny
 from extauthz.domain.header_names import X_CA_SIGNATURE_HEADERS, X_CA_TIMESTAMP, as_written
 from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
-from extauthz.explain.diagnosis.diagnose import diagnose
+from extauthz.explain.diagnosis.diagnose import KeysOf, diagnose, no_keys
 from extauthz.explain.diagnosis.finding import Diagnosis
 from extauthz.explain.diagnosis.strings import SideBySide, side_by_side, visible, without_credentials
 from extauthz.explain.fact import moment
@@ -54,12 +54,15 @@ class Explained(NamedTuple):
         return side_by_side(diagnosis.server_string, diagnosis.client_string)
 
 
-def explain(asked: Asked, snapshot: Snapshot, now_ms: int) -> Explained:
-    """Explain one check under a snapshot at a time in milliseconds since 1970."""
+def explain(asked: Asked, snapshot: Snapshot, now_ms: int, keys_of: KeysOf = no_keys) -> Explained:
+    """Explain one check under a snapshot at a time in milliseconds since 1970.
+
+    ``keys_of`` knows key pairs of an app that the snapshot cannot list.
+    """
     way = walk(asked.question, snapshot, asked.network, now_ms)
     diagnosis = None
     if isinstance(way.decision, Deny) and way.request is not None:
-        diagnosis = diagnose(way.request, way.decision, snapshot, now_ms, asked.client_string)
+        diagnosis = diagnose(way.request, way.decision, snapshot, now_ms, asked.client_string, keys_of)
     return Explained(way, tuple(told_steps(way, asked.network)), diagnosis, tuple(_notes(asked, way, snapshot)))
 
 

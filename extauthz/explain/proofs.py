@@ -206,7 +206,11 @@ def _time(seconds: object) -> str:
 
 
 JWT: Final = (
-    Row("one token", (reason.JWT_MISSING, reason.HEADER_REPEATED, reason.HEADER_INVALID), _token_place),
+    Row(
+        "one token",
+        (reason.JWT_MISSING, reason.HEADER_REPEATED, reason.HEADER_INVALID, reason.REQUEST_INVALID),
+        _token_place,
+    ),
     Row("form", (reason.JWT_MALFORMED,), _token_form),
     Row("keys", (reason.JWT_KEYS_UNAVAILABLE, reason.JWT_KEY_UNKNOWN), _token_keys),
     Row("signature and claims", (reason.JWT_INVALID, reason.JWT_EXPIRED, reason.JTI_REQUIRED), _token_claims),

@@ -91,10 +91,10 @@ def asked(call, mistake, replace=("", ""), **options):
 
 def test_the_secrets_of_the_app_come_first_and_never_the_right_one_twice():
     known = snapshot(api(), keys={KEY: SECRET, "second": "other", "third": SECRET})
-    secrets = secrets_to_try(request(headers={"X-Ca-Key": KEY}), known, NOW_MS)
+    secrets = secrets_to_try(request(headers={"X-Ca-Key": KEY}), known)
     assert [secret.value for secret in secrets] == [SECRET.encode(), b"other"]
     assert "AppKey second of the same app" in secrets[1].told
-    assert not secrets_to_try(request(headers={"X-Ca-Key": "nobody"}), known, NOW_MS)
+    assert not secrets_to_try(request(headers={"X-Ca-Key": "nobody"}), known)
 
 
 def test_the_secret_before_the_last_rotation_is_named_when_it_was_used():

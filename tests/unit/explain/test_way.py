@@ -212,12 +212,11 @@ SOURCES = {DIGEST: ["digest.py"], APP_CODE: ["appcode.py"], JWT: ["jwt.py", "jwt
 
 @pytest.mark.parametrize("method", SOURCES)
 def test_each_refusal_of_a_method_belongs_to_one_of_its_tests(method):
-    given = {
-        name for file in SOURCES[method] for name in re.findall(r"reason\.([A-Z0-9_]+)", (AUTH / file).read_text())
-    }
+    sources = "".join((AUTH / file).read_text() for file in SOURCES[method])
+    used = set(re.findall(r"reason\.([A-Z0-9_]+)", sources))
     told = [one for row in ROWS[method] for one in row.reasons]
     used_up = {"NONCE_USED", "JTI_USED"}
-    assert {getattr(reason, name) for name in given - used_up} <= set(told)
+    assert {getattr(reason, name) for name in used - used_up} <= set(told)
     assert len(told) == len(set(told))
     assert set(ROWS) == set(SOURCES)
 
@@ -247,8 +246,7 @@ def test_a_registry_that_cannot_be_asked_is_told_where_it_was_asked():
 def test_whatever_is_pasted_is_explained_or_told_to_be_unreadable(pasted):
     try:
         payload = question(read_request(pasted), Entrance({"extauthz.api": "\udcff"}))
-    except UnreadableRequest as error:
-        assert str(error)
+    except UnreadableRequest:
         return
     explained_as_served(payload, demo()[0])
 
