@@ -12,6 +12,7 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from extauthz.cli.reading import read_config
+from extauthz.config import ServiceConfig
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.request import Network
 from extauthz.explain.current import current_snapshot, fetch_keys, keys_in_registry, needs_keys
@@ -93,7 +94,7 @@ def explain_check(
 
 
 def _explained(asked: Asked, path: Path, now_ms: int) -> Explained:
-    config = read_config(path, warn=lambda _: None)
+    config = _config(path)
     with ExitStack() as opened:
         try:
             snapshot = opened.enter_context(current_snapshot(config))
@@ -109,8 +110,15 @@ def _explained(asked: Asked, path: Path, now_ms: int) -> Explained:
         return explained
 
 
+def _config(path: Path) -> ServiceConfig:
+    try:
+        return read_config(path, warn=lambda _: None)
+    except typer.Exit:
+        raise typer.Exit(2) from None  # 1 says that the request would be denied
+
+
 def _captured(request_id: str, path: Path) -> Captured:
-    folder = capture_folder(read_config(path, warn=lambda _: None))
+    folder = capture_folder(_config(path))
     kept = () if folder is None else folder.captured()
     found = next((one for one in kept if one.id == request_id.upper()), None)
     if found is None:

@@ -23,6 +23,7 @@ _WRITTEN_BY_ENVOY: Final = frozenset(
 )
 """Where Envoy sets, appends to or replaces what a client sent, unless it is told to keep it."""
 _EXTERNAL_ADDRESS: Final = "x-envoy-external-address"
+_PARTIAL: Final = "x-envoy-auth-partial-body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,11 @@ def _text(text: str) -> str:
 def _as_envoy_has_them(sent: HttpRequest) -> list[tuple[str, bytes]]:
     headers: list[tuple[str, bytes]] = []
     places: dict[str, int] = {}
+    is_chunked = False
     for written, value in sent.headers:
         name, stripped = written.lower(), value.strip(b" \t")
-        if name in _OF_ONE_HOP or name == _EXTERNAL_ADDRESS:
+        if name in _OF_ONE_HOP or name in (_EXTERNAL_ADDRESS, _PARTIAL):
+            is_chunked = is_chunked or name == "transfer-encoding"
             continue
         if name in JOINED and name in places:
             place = places[name]
@@ -94,8 +97,10 @@ def _as_envoy_has_them(sent: HttpRequest) -> list[tuple[str, bytes]]:
             continue
         places.setdefault(name, len(headers))
         headers.append((name, stripped))
-    if sent.body and "content-length" not in places:
-        headers.append(("content-length", str(len(sent.body)).encode()))
+    if sent.body:
+        if "content-length" not in places and not is_chunked:
+            headers.append(("content-length", str(len(sent.body)).encode()))
+        headers.append((_PARTIAL, b"false"))
     return headers
 
 
