@@ -7,6 +7,7 @@ NODE   := tests/clients/node
 PYSDK  := tests/clients/python
 SDKS   := $(NODE)/node_modules/.ready $(PYSDK)/site/.ready
 OIDC   := tests/oidc/node
+HELM   ?= helm
 ARGS   ?=
 COMPILED := .compiled
 FRONT  := .front
@@ -144,21 +145,70 @@ check-proto: $(READY)
 	    proto/ext_authz.proto && diff -r -x __init__.py -x __pycache__ $$fresh extauthz/wire/generated \
 	    && rm -r $$fresh && echo "generated code is current"
 
+# The plain manifests are what the chart renders, and so are those of tests/deploy/rendered; CI has no helm, and only compares sums.
+CHART  := $(HELM) template extauthz deploy/helm --namespace extauthz --kube-version 1.34.0
+RENDERED := tests/deploy/rendered
+
+# Where it is published, so that the README's links lead there: EXTAUTHZ_HOME=https://... make release
+release: compiler $(READY) ## sdist, pure and compiled wheel in dist/; the image is `docker build -f deploy/Dockerfile .`
+	rm -rf dist build
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build
+	EXTAUTHZ_COMPILED=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    --wheel-dir dist .
+	rm -rf build && ls -l dist
+
+PYTHONS ?= 3.12 3.13 3.14
+pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS that is on this machine
+	@set -e; rm -rf .pythons build; \
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir .pythons .; \
+	for version in $(PYTHONS); do \
+	    found=$$(ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
+	    if ! $(BIN)/uv venv --quiet --no-python-downloads --python $${found:-$$version} .pythons/$$version 2>/dev/null; then \
+	        echo "Python $$version: not on this machine"; continue; fi; \
+	    $(BIN)/uv pip install --quiet --python .pythons/$$version/bin/python --require-hashes -r requirements.lock; \
+	    $(BIN)/uv pip install --quiet --python .pythons/$$version/bin/python --no-deps .pythons/*.whl; \
+	    echo "Python $$version:"; \
+	    site=$$(.pythons/$$version/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	    HYPOTHESIS_PROFILE=quick PYTHONSAFEPATH=1 PYTHONPATH=$$site:$(CURDIR) .pythons/$$version/bin/python -m pytest \
+	        -o pythonpath= -p no:benchmark -q -m "not long" tests/unit $(ARGS); \
+	done
+
+prometheus: $(READY) ## every panel and alert, asked of a real Prometheus with traffic: needs prometheus
+	@command -v prometheus >/dev/null || { echo "no prometheus: sudo apt-get install prometheus (its service need not run)"; exit 1; }
+	$(BIN)/python -m pytest -q -p no:benchmark -k real_prometheus tests/envoy $(ARGS)
+
+helm: $(READY) ## lint the chart, render it with every values file of deploy/helm/ci, validate all of it: needs helm
+	@command -v $(HELM) >/dev/null || { echo "no helm: go install helm.sh/helm/v3/cmd/helm@v3.22.0, or \
+	    https://helm.sh/docs/intro/install; HELM=/path/to/helm names it"; exit 1; }
+	@set -e; rm -rf $(RENDERED); for values in deploy/helm/ci/*-values.yaml; do \
+	    name=$$(basename $$values -values.yaml); \
+	    $(HELM) lint --strict --quiet deploy/helm --values $$values; \
+	    $(CHART) --values $$values --output-dir $(RENDERED)/$$name >/dev/null; \
+	    mv $(RENDERED)/$$name/extauthz/templates/* $(RENDERED)/$$name/ && rm -r $(RENDERED)/$$name/extauthz; \
+	    sed -i -e '/^# Source: /d' -e '1{/^---$$/d}' -e '$$a\' $(RENDERED)/$$name/*.yaml; \
+	done
+	mv $(RENDERED)/plain/*.yaml deploy/kubernetes/ && rmdir $(RENDERED)/plain
+	rm $(RENDERED)/*/dashboard.yaml $(RENDERED)/*/prometheusrule.yaml  # as they stand beside the chart
+	$(BIN)/python -m tests.deploy.chart_sums
+	HELM=$(HELM) $(BIN)/python -m pytest -q -p no:benchmark tests/deploy
+
 vectors: $(READY) ## write the signature vectors for client teams anew
 	$(BIN)/python -m vectors.generate
 
 lock: ## pin the dependencies anew (needs uv)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
 	    --output-file requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	    --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast --extra compile \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra compile \
 	    --constraint requirements.lock --output-file deploy/build.lock pyproject.toml
 
 format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## remove what was built or downloaded
-	rm -rf $(VENV) $(COMPILED) $(FRONT) front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
+	rm -rf $(VENV) $(COMPILED) $(FRONT) dist .pythons front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: help node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: prometheus helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

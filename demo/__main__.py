@@ -12,6 +12,7 @@ from rich.table import Table
 
 from demo.calls import Played, broken_call, curl_of, demo_calls, fresh_curl_line, play
 from demo.keys import make_keys
+from demo.registry import RegistryAct, Step, with_registry
 from demo.stack import ROOT, Ports, Stack, StartError
 from extauthz.config import load
 from extauthz.domain.clock import wall_clock_ms
@@ -35,7 +36,7 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
     try:
-        stack = Stack(folder, Ports())
+        stack = Stack(folder, Ports(), config=with_registry(folder))
         stack.start(lambda what: console.print(f"starting {what} ..."))
     except (StartError, OSError) as error:
         console.print(f"[red]could not start:[/red] {error}")
@@ -47,11 +48,12 @@ def main() -> int:
         broken = next(play(stack, [broken_call()]))
         played.append(broken)
         explain_call(console, stack, broken)
+        steps = play_registry(console, stack)
         if not arguments.once:
             stay(console, stack)
     finally:
         stack.stop()
-    return 0 if all(one.as_expected for one in played) else 1
+    return 0 if all(one.as_expected for one in played) and all(one.as_expected for one in steps) else 1
 
 
 def show(console: Console, stack: Stack, played: list[Played], *, with_curl: bool) -> None:
@@ -84,6 +86,22 @@ def explain_call(console: Console, stack: Stack, played: Played) -> None:
     sent = tuple((name, value.encode()) for name, value in call.headers.items())
     asked = question(HttpRequest(call.method, call.path, "127.0.0.1:8080", sent, call.body), Entrance())
     print_outcome(console, explain(Asked(asked), load(stack.config_file).snapshot, wall_clock_ms()))
+
+
+def play_registry(console: Console, stack: Stack) -> list[Step]:
+    """The registry's act and its table."""
+    console.print("\nNow an app that is made, granted, rotated and revoked while all this runs (docs/registry.md):")
+    act = RegistryAct(stack)
+    try:
+        steps = list(act.play())
+    finally:
+        act.close()
+    table = Table("", "what happens", "by", "the next signed call", "decided so after")
+    for step in steps:
+        mark = "[green]ok[/green]" if step.as_expected else f"[red]DIFFERS[/red]: {step.got}"
+        table.add_row(mark, step.did, step.command, step.expected, f"{step.seconds * 1000:.0f} ms")
+    console.print(table)
+    return steps
 
 
 def stay(console: Console, stack: Stack) -> None:

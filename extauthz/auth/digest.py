@@ -39,6 +39,8 @@ from extauthz.domain.snapshot import Snapshot
 
 _ALGORITHMS: Final = {b"": HMAC_SHA256, b"hmacsha256": HMAC_SHA256, b"hmacsha1": HMAC_SHA1}
 _MAX_TIMESTAMP_DIGITS: Final = 15
+_MOST_OF_A_KEY: Final = 64
+"""Bytes that the log keeps of an AppKey that nobody has; it is no secret, and long enough to be recognized."""
 # Stand-in key, so that an unknown AppKey takes as long to check as a known one.
 _STRANGER: Final = KeyPair("", "", os.urandom(32))
 
@@ -87,7 +89,7 @@ def authenticate(request: Request, api: Api, snapshot: Snapshot, now_ms: int) ->
         reading = _matching_reading(replace(pair, secret=previous), algorithm, signature, string, api)
     echo = "" if reading else string.echo()  # for an unknown key too: it must not take less time
     if app is None or pair is None:
-        return Refusal(reason.APP_KEY_UNKNOWN)
+        return Refusal(reason.APP_KEY_UNKNOWN, detail=f"AppKey {app_key[:_MOST_OF_A_KEY].decode('ascii', 'replace')}")
     if not reading:
         return Refusal(reason.SIGNATURE_MISMATCH, echo, f"app key of app {app.id}")
 

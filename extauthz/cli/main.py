@@ -1,50 +1,57 @@
 """The ``extauthz`` command."""
 
+from typing import Final
+
 import typer
 
 import extauthz
-from extauthz.cli import admin, call, check_config, doctor, envoy_cluster, explain, reasons, schema, serve
-from extauthz.cli.capture import capture
-from extauthz.cli.registry.access import API_URL
-from extauthz.cli.registry.apis import apis
-from extauthz.cli.registry.apps import apps
-from extauthz.cli.registry.audit import audit
-from extauthz.cli.registry.can import can
-from extauthz.cli.registry.codes import codes
-from extauthz.cli.registry.grants import grants
-from extauthz.cli.registry.keys import keys
-from extauthz.cli.registry.owners import owners
-from extauthz.cli.registry.registry import registry
-from extauthz.cli.registry.requests import requests
-from extauthz.cli.registry.tokens import tokens
+from extauthz.cli.api_url import API_URL
+from extauthz.cli.lazy import LazyGroup, Place
+
+_CLI: Final = "extauthz.cli"
+_REGISTRY: Final = "extauthz.cli.registry"
+PLACES: Final = {
+    "serve": Place(f"{_CLI}.serve", "serve", "Answer Envoy's checks until SIGTERM or Ctrl-C."),
+    "admin": Place(f"{_CLI}.admin", "admin", "Serve the registry's API until SIGTERM or Ctrl-C."),
+    "check-config": Place(f"{_CLI}.check_config", "check_config", "Check a configuration file."),
+    "lint": Place(f"{_CLI}.lint", "lint", "Name what a sound configuration leaves open, unused or forgotten."),
+    "call": Place(f"{_CLI}.call", "call", "Sign a request, send it, and print the answer."),
+    "explain": Place(f"{_CLI}.why.explain", "explain_check", "Tell the way of a check, and its client's mistake."),
+    "capture": Place(f"{_CLI}.why.capture", "capture", "Keep denied checks for a while, for `explain ID`."),
+    "envoy-cluster": Place(f"{_CLI}.envoy_cluster", "envoy_cluster", "Print the Envoy cluster that lists the workers."),
+    "schema": Place(f"{_CLI}.schema", "schema", "Print the JSON Schema of the configuration file."),
+    "reasons": Place(f"{_CLI}.why.reasons", "reasons", "Explain the reasons that logs, metrics and callers are shown."),
+    "doctor": Place(f"{_CLI}.doctor", "doctor", "Examine files of Envoy, Istio or Envoy Gateway for holes."),
+    "registry": Place(f"{_REGISTRY}.registry", "registry", "The registry's database and its master keys."),
+    "owners": Place(f"{_REGISTRY}.owners", "owners", "Accounts that apps and APIs belong to."),
+    "apps": Place(f"{_REGISTRY}.apps", "apps", "Apps: the identities that call."),
+    "keys": Place(f"{_REGISTRY}.keys", "keys", "AppKeys and their AppSecrets."),
+    "codes": Place(f"{_REGISTRY}.codes", "codes", "AppCodes."),
+    "apis": Place(f"{_REGISTRY}.apis", "apis", "APIs that grants may name."),
+    "grants": Place(f"{_REGISTRY}.grants", "grants", "Which app may call which API, in which stage, until when."),
+    "requests": Place(f"{_REGISTRY}.requests", "requests", "Requests for access."),
+    "tokens": Place(f"{_REGISTRY}.tokens", "tokens", "Tokens for the admin API."),
+    "audit": Place(f"{_REGISTRY}.audit", "audit", "Who changed what."),
+    "can": Place(f"{_CLI}.why.can", "can", "Whether an app may call an API, and why or why not."),
+    "who-can": Place(f"{_CLI}.why.can", "who_can", "Which apps may call an API."),
+    "what-can": Place(f"{_CLI}.why.can", "what_can", "Which APIs an app may call."),
+}
+"""A command is a line here; what it does is imported when it is called."""
+
+
+class Commands(LazyGroup):
+    """The commands of ``extauthz``."""
+
+    places = PLACES
+
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,  # locals may hold secrets
     help="API-gateway authentication for any Envoy: AppCode, signed requests, JWT, app authorization.",
 )
-app.command("serve")(serve.serve)
-app.command("admin")(admin.admin)
-app.command("check-config")(check_config.check_config)
-app.command("call")(call.call)
-app.command("explain")(explain.explain_check)
-app.add_typer(capture, name="capture")
-app.command("envoy-cluster")(envoy_cluster.envoy_cluster)
-app.command("schema")(schema.schema)
-app.command("reasons")(reasons.reasons)
-app.command("doctor")(doctor.doctor)
-app.add_typer(registry, name="registry")
-app.add_typer(owners, name="owners")
-app.add_typer(apps, name="apps")
-app.add_typer(keys, name="keys")
-app.add_typer(codes, name="codes")
-app.add_typer(apis, name="apis")
-app.add_typer(grants, name="grants")
-app.add_typer(requests, name="requests")
-app.add_typer(tokens, name="tokens")
-app.command("audit")(audit)
-app.command("can")(can)
 
 
 @app.callback(invoke_without_command=True)

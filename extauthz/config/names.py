@@ -48,6 +48,11 @@ AddressText = Annotated[
 ]
 """What ``Address.parse`` reads. Port 0 is none: nobody could know where to ask."""
 Node = Annotated[str, *written(_HOST_PORT, "host:port such as 127.0.0.1:9191, with a port from 1 to 65535")]
+Url = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    *written(r"https?://[^\s/?#@]+(/[^\s#@]*)?", "an https:// or http:// URL without user and fragment"),
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 Algorithm = Literal["HmacSHA256", "HmacSHA1"]
 

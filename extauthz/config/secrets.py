@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from extauthz.config.names import written
 
@@ -16,17 +16,29 @@ class SecretUnresolved(Exception):
 
 
 class FromEnvironment(BaseModel):
-    """A secret in an environment variable, as it was when the process started: for one that rotates take a file."""
+    """A secret in an environment variable, as it was when the process started: for one that rotates take a file.
+
+    ```yaml
+    env: WEB_SHOP_SECRET
+    ```
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    env: Annotated[str, *written(r"[A-Za-z_][A-Za-z0-9_.-]*", "the name of an environment variable, without `$`")]
+    env: Annotated[str, *written(r"[A-Za-z_][A-Za-z0-9_.-]*", "the name of an environment variable, without `$`")] = (
+        Field(description="name of the environment variable")
+    )
 
 
 class FromFile(BaseModel):
-    """A secret or document in a file, relative to the configuration file; one trailing line feed is dropped."""
+    """A secret or document in a file, relative to the configuration file; one trailing line feed is dropped.
+
+    ```yaml
+    file: secrets/web-shop
+    ```
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    file: Path
+    file: Path = Field(description="path of the file, relative to the configuration file")
 
 
 Secret = SecretStr | FromEnvironment | FromFile

@@ -2,14 +2,47 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from extauthz.config.problems import ConfigError, KeyPath, Problem
+from extauthz.pauses import release
 
+_SHARDS: Final = 256
 _QUOTED = re.compile(r"'.*'", re.DOTALL)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LOADER: Any = yaml.SafeLoader
+if yaml.__with_libyaml__:
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+
+    class _Loader(Composer, CParser, SafeConstructor, Resolver):
+        """CSafeLoader, but for the composer: its one in C holds the interpreter, and all checks, for the whole file."""
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            Composer.__init__(self)
+            SafeConstructor.__init__(self)
+            Resolver.__init__(self)
+
+    _LOADER = _Loader
+
+
+class _Lines:
+    """The line of each key path. In shards: a dictionary of millions holds the interpreter whenever it grows."""
+
+    def __init__(self) -> None:
+        self.shards: tuple[dict[KeyPath, int], ...] = tuple({} for _ in range(_SHARDS))
+
+    def put(self, path: KeyPath, line: int) -> None:
+        """Note where a key path is."""
+        self.shards[hash(path) % _SHARDS][path] = line
+
+    def get(self, path: KeyPath) -> int | None:
+        """Where it is, or None."""
+        return self.shards[hash(path) % _SHARDS].get(path)
 
 
 class Source:
@@ -18,7 +51,7 @@ class Source:
     def __init__(self, file: Path, text: str | None = None) -> None:
         """Parse ``text``, or read it from the file. Raises ConfigError: not readable, not YAML, or a repeated key."""
         self.file = file
-        self._lines: dict[KeyPath, int] = {(): 1}
+        self._lines = _Lines()
         self._faults: list[Problem] = []
         self.text = self._read() if text is None else text
         self.data: Any = self._parse(self.text)
@@ -31,9 +64,9 @@ class Source:
         """A mistake at a key path, with the line of the deepest part of it that stands in the file."""
         known: KeyPath = ()
         for part in path:
-            if (*known, part) in self._lines:
+            if self._lines.get((*known, part)):
                 known = (*known, part)
-        return Problem(str(self.file), self._lines[known], path, message)
+        return Problem(str(self.file), self._lines.get(known) or 1, path, message)
 
     def _read(self) -> str:
         try:
@@ -44,6 +77,7 @@ class Source:
 
     def _parse(self, text: str) -> Any:
         loader = _LOADER(text)
+        node: yaml.Node | None = None
         try:
             node = loader.get_single_node()
             return {} if node is None else self._convert(loader, node, ())
@@ -56,6 +90,14 @@ class Source:
             raise ConfigError([Problem(str(self.file), 1, (), "not valid YAML")]) from None
         finally:
             loader.dispose()
+            if isinstance(node, yaml.MappingNode):
+                release(*(section.value for _, section in node.value if isinstance(section, yaml.SequenceNode)))
+
+    def release(self) -> None:
+        """Let go of everything in steps; nothing can be looked up any more."""
+        release(*self._lines.shards)
+        if isinstance(self.data, dict):
+            release(*(section for section in self.data.values() if isinstance(section, list)))
 
     def _convert(self, loader: Any, node: yaml.Node, path: KeyPath) -> Any:
         if isinstance(node, yaml.MappingNode):
@@ -63,7 +105,7 @@ class Source:
         if isinstance(node, yaml.SequenceNode):
             items = []
             for index, item in enumerate(node.value):
-                self._lines[(*path, index)] = item.start_mark.line + 1
+                self._lines.put((*path, index), item.start_mark.line + 1)
                 items.append(self._convert(loader, item, (*path, index)))
             return items
         try:
@@ -86,7 +128,7 @@ class Source:
             if key in data and id(key_node) in own:
                 message = f"duplicate key `{key}` in one mapping; keep one of them"
                 self._faults.append(Problem(str(self.file), line, (*path, key), message))
-            self._lines[(*path, key)] = line
+            self._lines.put((*path, key), line)
             data[key] = self._convert(loader, value_node, (*path, key))
         return data
 

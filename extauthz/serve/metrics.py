@@ -2,7 +2,9 @@
 
 import platform
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,8 +12,12 @@ from prometheus_client.registry import Collector
 
 import extauthz
 from extauthz.domain.snapshot import Snapshot
+from extauthz.domain.snapshot.directory import Directory
 from extauthz.families import Gauge, OverWorkers
 from extauthz.serve.reload import ReloadStatus
+
+ENDING_WITHIN_DAYS: Final = (7, 30)
+"""The terms for which ending grants are counted."""
 
 
 class StateMetrics(Collector):
@@ -45,8 +51,41 @@ class StateMetrics(Collector):
         for kind, count in {"apis": len(snapshot.gateway.apis), **snapshot.directory.sizes()}.items():
             sizes.add_metric([kind], count)
         yield sizes
+        shadow = Gauge(
+            "extauthz_shadow_until_timestamp_seconds", "When what is in shadow denies again.", OverWorkers.HIGHEST,
+            labels=["kind", "id", "methods"],
+        )  # fmt: skip
+        for kind, name, methods, until_ms in () if snapshot.gateway.shadow is None else snapshot.gateway.shadow.told():
+            shadow.add_metric([kind, name, methods], until_ms / 1000)
+        yield shadow
         in_flight = self._in_flight()
         yield Gauge("extauthz_checks_in_flight", "Checks taken on and not answered.", OverWorkers.SUM, value=in_flight)
+
+
+class GrantMetrics(Collector):
+    """Grants of the configuration file that end soon. Their ends are sorted once for each revision of it."""
+
+    def __init__(self, directory: Callable[[], Directory], now_s: Callable[[], float] = time.time) -> None:
+        """``now_s`` gives the time in seconds since 1970; tests pass their own."""
+        self._directory = directory
+        self._now_s = now_s
+        self._revision = ""
+        self._ends_ms: list[int] = []
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        directory, now_ms = self._directory(), int(self._now_s() * 1000)
+        if directory.file_revision != self._revision:
+            self._revision, self._ends_ms = directory.file_revision, directory.ends_of_grants()
+        ended = bisect_right(self._ends_ms, now_ms)
+        ending = Gauge(
+            "extauthz_grants_ending", "Grants of the file that end within so many days; 0: that have ended.",
+            OverWorkers.HIGHEST, labels=["days"],
+        )  # fmt: skip
+        ending.add_metric(["0"], ended)
+        for days in ENDING_WITHIN_DAYS:
+            ending.add_metric([str(days)], bisect_right(self._ends_ms, now_ms + days * 86_400_000) - ended)
+        yield ending
 
 
 class ReloadMetrics(Collector):

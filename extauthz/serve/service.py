@@ -19,13 +19,14 @@ from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 from extauthz.domain.snapshot import Snapshot
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
+from extauthz.observe.app_metrics import AppMetrics
 from extauthz.observe.capture.configured import open_capture
 from extauthz.observe.capture.recorder import Capture
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.observe.log_output import LogOutput, LogStream, open_file
 from extauthz.serve.last_uses import LastUses
-from extauthz.serve.metrics import StateMetrics, build_registry
+from extauthz.serve.metrics import GrantMetrics, StateMetrics, build_registry
 from extauthz.serve.registry_follower import open_follower
 from extauthz.serve.replay_store import open_store
 from extauthz.transport.choice import WITHOUT_FRONT, choose_transport, has_front
@@ -58,17 +59,21 @@ class Recorders:
         log: DecisionLog | NullDecisionLog,
         metrics: CheckMetrics,
         uses: LastUses | None = None,
+        apps: AppMetrics | None = None,
         capture: Capture | None = None,
     ) -> None:
         self._log = log
         self._metrics = metrics
         self._uses = uses
+        self._apps = apps
         self._capture = capture
 
     def record(self, checked: Checked) -> bool:
         """Tell all of them; whether the decision may stand."""
         if not (self._log.record(checked) and self._metrics.record(checked)):
             return False
+        if self._apps is not None:
+            self._apps.record(checked)
         if self._uses is not None:
             self._uses.record(checked)
         if self._capture is not None:
@@ -98,10 +103,11 @@ class Service:
         self._file_directory = snapshot.directory
         self._registry = open_follower(config)
         snapshot = self._registry.join(snapshot)
+        apps = AppMetrics()
         self._capture = open_capture(config, now_ms)
         self._following: asyncio.Task[None] | None = None
         captures = None if config.file.capture is None else self._capture
-        recorders = Recorders(self._decision_log, metrics, self._registry.uses, captures)
+        recorders = Recorders(self._decision_log, metrics, self._registry.uses, apps, captures)
         self.servicer = Servicer(snapshot, self._store.store, recorders, now_ms)
         self._tracing = _open_tracing(config, self.servicer)
         self._checks: Checks = self._tracing or self.servicer
@@ -119,7 +125,9 @@ class Service:
         self._keys = KeyFetcher()
         self.registry: CollectorRegistry = build_registry(
             metrics,
+            apps,
             state,
+            GrantMetrics(lambda: self.servicer.current.snapshot.directory),
             DecisionLogMetrics(self._decision_log),
             self._store.metrics,
             CertificateMetrics(self._certificates),
@@ -193,6 +201,7 @@ class Service:
             "ready": self._health.serving and have_keys and have_apps,
             "revision": self.servicer.current.snapshot.revision,
             "jwt_plugins": plugins,
+            **_shadow(self.servicer.current.snapshot),
             **registry,
             **self._capture.readiness(),
         }
@@ -200,6 +209,13 @@ class Service:
 
 def _key(number: int) -> str:
     return f"listen[{number}].address"
+
+
+def _shadow(snapshot: Snapshot) -> dict[str, Any]:
+    """What is in shadow now; no key where nothing is."""
+    shadow = snapshot.gateway.shadow
+    told = [] if shadow is None else [one._asdict() for one in shadow.told() if one.until_ms > wall_clock_ms()]
+    return {"shadow": told} if told else {}
 
 
 def _open_tracing(config: ServiceConfig, servicer: Servicer) -> Traced | None:

@@ -31,13 +31,18 @@ def carry(headers: tuple[tuple[str, str], ...], misspelled: tuple[str, ...]) -> 
     return carried.SerializeToString()
 
 
-def tell(answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
+def tell(answer: Answer, request_id: str, grpc_caller: bool, link: str = "") -> bytes:
     """The message of a denial, in a header and in the body (JSON, or for gRPC the bare message), to be joined to it.
+
+    ``link`` is a page on it, told behind the message and as ``help``; empty: none.
 
     The message may hold what this very caller sent, so it is made for each answer, and the rest of the denial only
     once. This part has no status, so it cannot change the denial's.
     """
     message = header_text(answer.message)
+    if link:
+        see = f" See {link}"
+        message = header_text(answer.message, MAX_MESSAGE_BYTES - len(see)) + see
     told = pb.CheckResponse.FromString(_TOLD_TO_GRPC if grpc_caller else _TOLD)
     denied = told.denied_response
     denied.headers[0].header.value = message
@@ -47,7 +52,10 @@ def tell(answer: Answer, request_id: str, grpc_caller: bool) -> bytes:
         # Envoy makes the body the grpc-message, whatever the header says, and may write three bytes for one of ours.
         denied.body = message.encode()[:_MAX_GRPC_MESSAGE_BYTES].decode("utf-8", "ignore")
     else:
-        denied.body = f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"}}'
+        page = f', "help": {_json_text(link)}' if link else ""
+        denied.body = (
+            f'{{"code": "{answer.code}", "message": {_json_text(message)}, "request_id": "{request_id}"{page}}}'
+        )
     return told.SerializeToString()
 
 

@@ -10,6 +10,7 @@ from tests.unit.envoy.doctor.seeds import ROOT, good, resource
 
 SPECS = {
     "AuthorizationPolicy": ("security.istio.io/v1", {"selector", "action", "provider", "rules"}),
+    "PeerAuthentication": ("security.istio.io/v1", {"selector", "mtls", "portLevelMtls"}),
     "EnvoyFilter": ("networking.istio.io/v1alpha3", {"configPatches"}),
     "DestinationRule": ("networking.istio.io/v1", {"host", "trafficPolicy"}),
     "SecurityPolicy": ("gateway.envoyproxy.io/v1alpha1", {"targetRefs", "extAuth"}),
@@ -50,7 +51,7 @@ def test_istios_providers_have_only_fields_of_a_grpc_provider():
 
 def test_every_provider_is_used_by_one_policy_for_its_own_gateway():
     documents = good("istio.yaml")
-    policies = [one for one in documents if one.get("kind") == "AuthorizationPolicy"]
+    policies = [one for one in documents if one.get("kind") == "AuthorizationPolicy" and "provider" in one["spec"]]
     providers = [one["name"] for one in documents[0]["meshConfig"]["extensionProviders"]]
     assert sorted(policy["spec"]["provider"]["name"] for policy in policies) == sorted(providers)
     for policy in policies:
@@ -58,6 +59,31 @@ def test_every_provider_is_used_by_one_policy_for_its_own_gateway():
         assert policy["metadata"]["namespace"] == f"ingress-{network}"
         # Whoever stands in the namespace is asked about: a selector may select nobody, and nobody says so.
         assert not {"selector", "targetRefs"} & policy["spec"].keys()
+
+
+def test_the_gateways_of_each_network_may_ask_at_their_own_port_and_nobody_else_in_plain_text():
+    documents = good("istio.yaml")
+    ports = {
+        one["envoyExtAuthzGrpc"]["port"]: one["name"].removeprefix("extauthz-")
+        for one in documents[0]["meshConfig"]["extensionProviders"]
+    }
+    (callers,) = (
+        one for one in documents if one.get("kind") == "AuthorizationPolicy" and "provider" not in one["spec"]
+    )
+    assert callers["spec"]["action"] == "ALLOW"
+    opened = {}
+    for rule in callers["spec"]["rules"]:
+        ((port,),) = (one["operation"]["ports"] for one in rule["to"])
+        opened[int(port)] = [one["source"]["namespaces"] for one in rule.get("from", ())]
+    assert opened.pop(9901) == []
+    assert opened == {port: [[f"ingress-{network}"]] for port, network in ports.items()}
+    peers = resource(documents, "PeerAuthentication")["spec"]
+    assert peers["mtls"] == {"mode": "STRICT"}
+    assert set(peers["portLevelMtls"]) == {9901}
+    labels = next(yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "deployment.yaml").read_text()))["metadata"][
+        "labels"
+    ]
+    assert callers["spec"]["selector"]["matchLabels"] == peers["selector"]["matchLabels"] == labels
 
 
 BACKEND_SETTINGS = {"connection", "timeout", "circuitBreaker", "healthCheck", "retry"}

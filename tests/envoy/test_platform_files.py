@@ -26,11 +26,14 @@ from extauthz.domain.decision import OneTimeKind, OneTimeUse
 from extauthz.domain.reason import NONCE_USED
 from extauthz.envoy.doctor import Documents, ServiceFacts, examine, facts_from
 from extauthz.envoy.doctor.tree import merged
+from extauthz.registry.replica.folder import ReplicaFolder, Status
+from extauthz.registry.replica.reading import Absent
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.replay.metrics import MemoryStoreMetrics, RedisStoreMetrics
 from extauthz.replay.redis_client import RedisAddress
 from extauthz.replay.redis_store import RedisReplayStore
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
+from extauthz.serve.registry_metrics import RegistryMetrics
 from extauthz.serve.reload import ReloadStatus
 from extauthz.transport.tls import CertificateMetrics, Certificates
 from tests.deploy.promql import grouped, parse, selectors
@@ -38,7 +41,8 @@ from tests.process.transport.test_tls import write_pair
 from tests.unit.envoy.doctor.seeds import cluster, ext_authz, good, host, manager
 
 BOOTSTRAPS = [file for file in sorted((ROOT / "envoy").glob("*.yaml")) if "static_resources:" in file.read_text()]
-SCRAPE_LABELS = {"instance", "job", "le"}
+SCRAPE_LABELS = {"instance", "job", "le", "http_conn_manager_prefix"}
+"""What scraping adds; the last one stands for `envoy_http_conn_manager_prefix` where Istio configured the tags."""
 
 
 def validate(file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -254,7 +258,7 @@ def expressions() -> list[tuple[str, str]]:
     """Every PromQL expression that we ship, with the name of where it stands."""
     dashboard = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
     rules = yaml.safe_load((ROOT / "deploy" / "prometheus-alerts.yaml").read_text())
-    shown = [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel["targets"]]
+    shown = [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel.get("targets", ())]
     return shown + [(rule["alert"], rule["expr"]) for group in rules["groups"] for rule in group["rules"]]
 
 
@@ -280,6 +284,9 @@ def scraped(stack: Stack, client: httpx.Client) -> dict[str, set[str]]:
     write_pair(trustme.CA(), stack.folder)
     tls = Certificates(Tls(cert=Path("tls.crt"), key=Path("tls.key")), stack.folder, "127.0.0.1:1")
     with_all_parts.register(CertificateMetrics([tls]))
+    folder = ReplicaFolder(stack.folder)
+    folder.tell(Status(up=True, confirmed_ms=1, written_ms=1))
+    with_all_parts.register(RegistryMetrics(folder, Absent, lambda: 0))
     texts.append(generate_latest(with_all_parts).decode())
     for text in texts:
         for family in text_string_to_metric_families(text):

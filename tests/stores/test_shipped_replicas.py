@@ -10,9 +10,10 @@ import yaml
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from tests.deploy.test_manifests import the
+from tests.deploy.test_manifests import mounted_files, the
 from tests.process.running import Caller, Running, eventually, free_ports, status_of
 from tests.stores.redis_server import RedisServer
+from tests.transports import EVERY_TRANSPORT
 
 PATH = "/v1/orders"
 
@@ -49,10 +50,12 @@ def shipped(transport: str) -> dict[str, Any]:
 
 
 def start(serve: Callable[..., Running], config: dict[str, Any], store: ShippedStore) -> Running:
-    secrets: dict[str, str] = dict(the("Secret")["stringData"])
-    secrets["EXTAUTHZ_REDIS"] = secrets["EXTAUTHZ_REDIS"].replace("extauthz-nonces:6379", f"127.0.0.1:{store.port}")
+    for name, content in mounted_files().items():
+        content = content.replace("extauthz-nonces:6379", f"127.0.0.1:{store.port}")
+        (store.file.parent / name).write_text(content)
+    config = yaml.safe_load(yaml.safe_dump(config).replace("file: ", f"file: {store.file.parent}/"))
     arguments = the("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-    return serve(config, *arguments[arguments.index("--replicas") :], env=secrets)
+    return serve(config, *arguments[arguments.index("--replicas") :])
 
 
 def ask(caller: Caller, headers: dict[str, str], stream_id: str) -> int:
@@ -64,12 +67,12 @@ def ask(caller: Caller, headers: dict[str, str], stream_id: str) -> int:
 
 
 def signed(nonce: str) -> dict[str, str]:
-    credentials = Credentials("partner-key-0001", the("Secret")["stringData"]["PARTNER_APP_SECRET"])
+    credentials = Credentials("partner-key-0001", mounted_files()["partner-app-secret"])
     headers = sign(OutgoingRequest("GET", PATH), credentials, SigningOptions(nonce=nonce))
     return {name.lower(): value for name, value in headers.items()}
 
 
-@pytest.mark.parametrize("transport", ["grpcio", "native"])
+@EVERY_TRANSPORT
 def test_three_replicas_of_the_shipped_configuration_refuse_a_replayed_call(store, serve, call, transport):
     configs = [shipped(transport) for _ in range(3)]
     replicas = [start(serve, config, store) for config in configs]
@@ -96,7 +99,7 @@ def test_three_replicas_of_the_shipped_configuration_refuse_a_replayed_call(stor
 def test_the_store_lets_nobody_else_in_and_lets_us_do_no_more_than_we_need(store):
     assert b"NOAUTH" in store.command("GET", "extauthz:x")
     assert b"NOAUTH" in store.command("PING")
-    _, _, password = the("Secret")["stringData"]["EXTAUTHZ_REDIS"].partition("redis://extauthz:")
+    _, _, password = mounted_files()["redis-url"].partition("redis://extauthz:")
     password = password.partition("@")[0]
     import redis
 

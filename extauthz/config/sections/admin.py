@@ -6,14 +6,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from extauthz.config.names import Node, Section
+from extauthz.config.names import Node, Section, Url
 from extauthz.config.problems import Report
 from extauthz.config.sections.listen.certificates import CertificateFault, CertificateFiles, CertificatePaths
 from extauthz.domain.address import Address
 from extauthz.domain.tokens.key_source import RemoteKeys
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^@\s]+$", max_length=2048)]
 Claim = Text | Annotated[list[Text], Field(min_length=1, max_length=8)]
 Role = Literal["admin", "provider", "consumer", "reader"]
 DEFAULT_ADDRESS: Final = "127.0.0.1:9902"
@@ -26,7 +25,20 @@ _PLAIN_TEXT: Final = (
 
 
 class Oidc(Section):
-    """An identity provider whose access tokens the admin API takes, and what they say of roles and owners."""
+    """An identity provider whose access tokens the admin API takes, and what they say of roles and owners.
+
+    ```yaml
+    issuer: https://login.example.com
+    audience: urn:extauthz:admin
+    role_claim: [realm_access, roles]
+    roles: {gateway-admins: admin, api-teams: provider}
+    owner_claim: team
+    max_lifetime: 3600
+    ca_file: provider-ca.pem
+    allow_http: false
+    allow_private_addresses: true
+    ```
+    """
 
     issuer: Url = Field(description="the OpenID Connect issuer, whose discovery document names its keys")
     audience: Text = Field(description="the name of this API at the provider; a token must be for it")
@@ -58,7 +70,15 @@ class Oidc(Section):
 
 
 class Admin(Section):
-    """The admin API of the registry, which `extauthz admin` serves in a process of its own."""
+    """The admin API of the registry, which `extauthz admin` serves in a process of its own.
+
+    ```yaml
+    address: 0.0.0.0:9902
+    tls: {cert: admin.crt, key: admin.key}
+    insecure: false
+    oidc: {issuer: "https://login.example.com", audience: "urn:extauthz:admin"}
+    ```
+    """
 
     address: Node = Field(DEFAULT_ADDRESS, description="host:port")
     tls: CertificatePaths | None = Field(None, description="required where others can reach the address")

@@ -10,15 +10,29 @@ from extauthz.domain.request import Network
 
 
 class AllOf(Section):
-    """Every one of these must hold."""
+    """Every one of these must hold.
 
-    all_of: Annotated[list["AuthMethod | AnyOf"], Field(min_length=2)]
+    ```yaml
+    all_of: [digest, jwt]
+    ```
+    """
+
+    all_of: Annotated[list["AuthMethod | AnyOf"], Field(min_length=2)] = Field(
+        description="methods, or `any_of` groups of them"
+    )
 
 
 class AnyOf(Section):
-    """One of these must hold."""
+    """One of these must hold.
 
-    any_of: Annotated[list["AuthMethod | AllOf"], Field(min_length=1)]
+    ```yaml
+    any_of: [digest, appcode]
+    ```
+    """
+
+    any_of: Annotated[list["AuthMethod | AllOf"], Field(min_length=1)] = Field(
+        description="methods, or `all_of` groups of them"
+    )
 
 
 Auth = AuthMethod | AnyOf | AllOf

@@ -15,7 +15,13 @@ KEY_BYTES: Final = 32
 
 
 class Capture(Section):
-    """Nothing is kept until `extauthz capture on` asks for it, on the same host and with the same key."""
+    """Nothing is kept until `extauthz capture on` asks for it, on the same host and with the same key.
+
+    ```yaml
+    folder: /var/lib/extauthz/captures
+    key: {file: capture.key}
+    ```
+    """
 
     folder: Path = Field(description="of this host; made when it is first used, and nobody else may look into it")
     key: Secret = Field(description="seals what is kept: 32 bytes in base64; `extauthz registry new-key` makes one")

@@ -11,17 +11,34 @@ from extauthz.domain.reason import ALLOW_LABELS, CATALOGUE
 
 
 class Rotate(Section):
-    """When a log file is set aside. Without it, do so with logrotate: a file that was moved away is noticed."""
+    """When a log file is set aside. Without it, do so with logrotate: a file that was moved away is noticed.
+
+    ```yaml
+    max_mebibytes: 100
+    keep: 5
+    ```
+    """
 
     max_mebibytes: Annotated[int, Field(ge=1, le=1_048_576)] = Field(description="past it FILE becomes FILE.1")
     keep: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="files set aside; the oldest is removed")
 
 
 class DecisionLog(Section):
-    """One JSON line a decision, never with a credential in it."""
+    """One JSON line a decision, never with a credential in it.
+
+    ```yaml
+    destination: {file: decisions.jsonl}
+    rotate: {max_mebibytes: 100, keep: 5}
+    audit: best_effort
+    sample_allowed: 0.1
+    sample_denied: 1
+    sample_reasons: {nonce_used: 1}
+    capacity: 10000
+    ```
+    """
 
     destination: Literal["stdout", "none"] | FromFile = Field("stdout", description="stdout, none, or {file: PATH}")
-    rotate: Rotate | None = None
+    rotate: Rotate | None = Field(None, description="when a file is set aside; without it, logrotate does that")
     audit: Literal["best_effort", "required"] = Field(
         "best_effort", description="required: no record, no answer; while the log cannot be written, checks get 503"
     )

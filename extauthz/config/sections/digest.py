@@ -21,18 +21,33 @@ VENDORS_WINDOW: Final = timedelta(milliseconds=VENDORS_WINDOW_MS)
 
 
 class Digest(Section):
-    """How an API reads signed requests."""
+    """How an API reads signed requests.
+
+    ```yaml
+    algorithms: [HmacSHA256]
+    window: 900
+    require_timestamp: true
+    require_nonce: true
+    require_signed: [X-Tenant]
+    strict: on
+    ```
+    """
 
     algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(
-        default=cast("list[Algorithm]", sorted(_DEFAULTS.algorithms))
+        default=cast("list[Algorithm]", sorted(_DEFAULTS.algorithms)),
+        description="what X-Ca-Signature-Method may name; HmacSHA1 is for old clients only",
     )
     window: Window = Field(
         VENDORS_WINDOW, description="allowed clock difference, both ways: seconds or ISO 8601 (PT15M)"
     )
-    require_timestamp: bool = _DEFAULTS.require_timestamp
-    require_nonce: bool = _DEFAULTS.require_nonce
-    require_signed: list[HeaderName] = Field(default_factory=list)
-    strict: Annotated[Strictness, switch(on="on", off="off")] = _DEFAULTS.strict
+    require_timestamp: bool = Field(_DEFAULTS.require_timestamp, description="refuse requests without X-Ca-Timestamp")
+    require_nonce: bool = Field(_DEFAULTS.require_nonce, description="refuse requests without X-Ca-Nonce")
+    require_signed: list[HeaderName] = Field(
+        default_factory=list, description="headers that every signature must cover"
+    )
+    strict: Annotated[Strictness, switch(on="on", off="off")] = Field(
+        _DEFAULTS.strict, description="on: refuse what two readers could take for two things; warn: pass and count it"
+    )
 
 
 def digest_rules(defaults: Digest, own: Digest) -> DigestRules:

@@ -13,21 +13,48 @@ _DEFAULTS: Final = ErrorSettings()
 
 
 class OverrideAnswer(Section):
-    """Another code, status or message for a reason whose answer the vendor's documents leave open."""
+    """Another code, status or message for a reason whose answer the vendor's documents leave open.
 
-    code: Annotated[str, *written(r"[A-Z0-9]{0,16}", "at most 16 capital letters and digits")] | None = None
-    status: Annotated[int, Field(ge=400, le=599)] | None = None
-    message: Annotated[str, StringConstraints(max_length=512)] | None = None
+    ```yaml
+    code: A403XX
+    status: 403
+    message: Not for you
+    ```
+    """
+
+    code: Annotated[str, *written(r"[A-Z0-9]{0,16}", "at most 16 capital letters and digits")] | None = Field(
+        None, description="of X-Ca-Error-Code"
+    )
+    status: Annotated[int, Field(ge=400, le=599)] | None = Field(None, description="of the HTTP answer")
+    message: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="of X-Ca-Error-Message")
 
 
 class Errors(Section):
-    """How denials look."""
+    """How denials look.
+
+    ```yaml
+    generation: vpc
+    reveal: minimal
+    overrides: {replay_share_full: {status: 429, message: Too Many Requests}}
+    help_url: https://developers.example.com/denied
+    ```
+    """
 
     generation: Generation = Field(
         _DEFAULTS.generation, description="vpc: six-character codes; legacy: classic instances"
     )
     reveal: Reveal = Field(_DEFAULTS.reveal, description="minimal: unknown key and wrong signature look the same")
     overrides: dict[str, OverrideAnswer] = Field(default_factory=dict, description="by reason, provisional ones only")
+    help_url: (
+        Annotated[
+            str,
+            StringConstraints(max_length=256),
+            *written(
+                r"https?://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+", "an http:// or https:// URL, without quotes and blanks"
+            ),
+        ]
+        | None
+    ) = Field(None, description="callers are told this URL with the reason behind it, as a page on it; default: none")
 
 
 def check_errors(errors: Errors, report: Report) -> None:
@@ -52,4 +79,4 @@ def error_settings(errors: Errors) -> ErrorSettings:
             answer.status if override.status is None else override.status,
             answer.message if override.message is None else override.message,
         )
-    return ErrorSettings(errors.generation, errors.reveal, overrides)
+    return ErrorSettings(errors.generation, errors.reveal, overrides, errors.help_url or "")

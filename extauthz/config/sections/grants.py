@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field
 
 from extauthz.config.findings import Findings
 from extauthz.config.names import Id, Section
-from extauthz.config.problems import KeyPath
+from extauthz.config.problems import KeyPath, Warned
 from extauthz.domain.api import Api
 from extauthz.domain.app import Grant
 from extauthz.domain.request import Stage
@@ -15,13 +15,22 @@ from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
 
 
 class GrantEntry(Section):
-    """The right of one app to call APIs in stages."""
+    """The right of one app to call APIs in stages.
 
-    app: Id
-    apis: Annotated[list[Id], Field(min_length=1)]
-    stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE])
+    ```yaml
+    app: web-shop
+    apis: [orders]
+    stages: [RELEASE, TEST]
+    until: 2027-12-31T00:00:00Z
+    granted_by: shop-team
+    ```
+    """
+
+    app: Id = Field(description="who may call")
+    apis: Annotated[list[Id], Field(min_length=1)] = Field(description="what it may call")
+    stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE], description="in which stages")
     until: AwareDatetime | None = Field(None, description="when it ends, with time zone; without it, never")
-    granted_by: str = ""
+    granted_by: str = Field("", description="who says so, for people")
 
 
 def add_grants(
@@ -33,7 +42,8 @@ def add_grants(
         findings.missing("apps", entry.app, directory.apps, (*place, "app"), "app")
     until_ms = None if entry.until is None else int(entry.until.timestamp() * 1000)
     if until_ms is not None and until_ms <= now_ms:
-        findings.note((*place, "until"), "has passed, so the grant opens nothing; set a later end or take it out")
+        cure = "has passed, so the grant opens nothing; set a later end or take it out"
+        findings.note(Warned.GRANT_ENDED, (*place, "until"), cure)
     for position, api_id in enumerate(entry.apis):
         path: KeyPath = (*place, "apis", position)
         api = apis.get(api_id)

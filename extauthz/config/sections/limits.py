@@ -9,7 +9,14 @@ from extauthz.domain.settings import FORM_MEBIBYTES
 
 
 class Limits(Section):
-    """How much a process takes on at once."""
+    """How much a process takes on at once.
+
+    ```yaml
+    in_flight: 500
+    form_mebibytes: 2
+    message_mebibytes: 2
+    ```
+    """
 
     in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         500, description="checks waiting or in work per listener and worker; past it, 503 at once (`overloaded`)"

@@ -19,7 +19,12 @@ MASTER_KEY_BYTES: Final = 32
 
 
 class ReplicaFolder(Section):
-    """What this host keeps of the registry, so that a check never waits for the database."""
+    """What this host keeps of the registry, so that a check never waits for the database.
+
+    ```yaml
+    folder: /var/lib/extauthz/replica
+    ```
+    """
 
     folder: Path | None = Field(
         None,
@@ -28,7 +33,16 @@ class ReplicaFolder(Section):
 
 
 class Registry(Section):
-    """Apps, keys and grants in a database, changed while the service runs."""
+    """Apps, keys and grants in a database, changed while the service runs.
+
+    ```yaml
+    database: {file: database-url}
+    master_keys: {file: master-keys}
+    unsealed: false
+    poll: 0.25
+    replica: {folder: /var/lib/extauthz/replica}
+    ```
+    """
 
     database: Secret = Field(
         description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME; by value, {env: NAME} or {file: PATH}"
@@ -40,7 +54,7 @@ class Registry(Section):
     poll: Annotated[timedelta, Field(ge=timedelta(milliseconds=50), le=timedelta(minutes=1))] = Field(
         timedelta(milliseconds=250), description="how often the registry is asked for changes"
     )
-    replica: ReplicaFolder = ReplicaFolder()
+    replica: ReplicaFolder = Field(ReplicaFolder(), description="what this host keeps of it")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,14 @@ _PATIENCE: Final = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalive
 """So that a server that fell silent is noticed; the first and the last two are seconds, the second milliseconds."""
 
 
+Elsewhere = Callable[[str, str], str | None]
+"""Where a name stands outside the registry, if it does: of a kind (app, key or code) and the name itself."""
+
+
+def nowhere(_kind: str, _name: str) -> None:
+    """Of a registry that is all there is."""
+
+
 class StoreFault(Exception):
     """A database that cannot be used; the message says why and what to do."""
 
@@ -40,8 +48,11 @@ class StoreFault(Exception):
 class Transaction:
     """One change of the registry: all of it is committed, with a revision of its own, or none."""
 
-    def __init__(self, connection: Connection, now_ms: int, request_id: str = "") -> None:
+    def __init__(
+        self, connection: Connection, now_ms: int, request_id: str = "", elsewhere: Elsewhere = nowhere
+    ) -> None:
         self.connection = connection
+        self.elsewhere = elsewhere
         self.now_ms = now_ms
         """Milliseconds since 1970, one moment for the whole transaction."""
         self.request_id = request_id
@@ -76,6 +87,7 @@ class Store:
         url: str,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         statement_limit_s: float | None = None,
+        elsewhere: Elsewhere = nowhere,
     ) -> None:
         """``url`` as SQLAlchemy writes it: ``sqlite:///path`` or ``postgresql://...``. Raises StoreFault.
 
@@ -83,6 +95,7 @@ class Store:
         likes.
         """
         self.now_ms = now_ms
+        self._elsewhere = elsewhere
         try:
             parsed = make_url(url)
         except ArgumentError:
@@ -116,7 +129,7 @@ class Store:
         )
         try:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
-                transaction = Transaction(connection, self.now_ms(), request_id)
+                transaction = Transaction(connection, self.now_ms(), request_id, self._elsewhere)
                 yield transaction
                 transaction.give_revision()
         except IntegrityError:

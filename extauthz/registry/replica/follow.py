@@ -15,6 +15,7 @@ from extauthz.registry.database.sealing import SealBroken
 from extauthz.registry.database.store import Store, StoreFault
 from extauthz.registry.replica.arrivals import Arrivals, arrivals_of
 from extauthz.registry.replica.feed import can_follow, changes_since, everything, position_of
+from extauthz.registry.replica.file import ReplicaBroken
 from extauthz.registry.replica.folder import ReplicaFolder
 from extauthz.registry.replica.last_uses import write_uses
 from extauthz.registry.replica.records import Position
@@ -63,14 +64,24 @@ class Replicator:
         writer = self._writer
         with store.reading() as view:
             now = position_of(view)
-            if writer is None or self._folder.is_damaged(self._name):
+            if writer is None or self._folder.is_damaged(self._name) or not self._follow(view, writer, now):
                 self._writer = self._load(view, now)
-            elif writer.position != now or writer.master_keys != self._sealer.key_ids:
-                if writer.master_keys == self._sealer.key_ids and can_follow(view, writer.position, now):
-                    writer.apply(now, changes_since(view, writer.position.revision, self._sealer))
-                else:
-                    self._writer = self._load(view, now)
         self._beat()
+
+    def _follow(self, view: Connection, writer: FileWriter, now: Position) -> bool:
+        """Bring the replica there by what changed, if it can be."""
+        if writer.master_keys != self._sealer.key_ids:
+            return False
+        if writer.position == now:
+            return True
+        if not can_follow(view, writer.position, now):
+            return False
+        try:
+            writer.apply(now, changes_since(view, writer.position.revision, self._sealer))
+        except ReplicaBroken as error:
+            _log.error("the replica is made anew: %s", error)
+            return False
+        return True
 
     def _load(self, view: Connection, now: Position) -> FileWriter:
         """Read everything into a file of its own and put that into force."""

@@ -19,6 +19,7 @@ import uvloop
 
 from extauthz.config import ConfigError, ServiceConfig, load
 from extauthz.config.place import Place
+from extauthz.pauses import building, give_way_soon, release, settle
 from extauthz.serve.process_log import log_to_stderr
 from extauthz.serve.service import Service
 from extauthz.serve.workers.numbers import NumbersSource
@@ -34,7 +35,7 @@ class Worker:
         self, config: ServiceConfig, place: Place, orders: Connection, numbers: Connection, start_id: int
     ) -> None:
         self._service = Service(config, place)
-        self._path = config.path
+        self._config = config
         self._pipe = orders
         self._numbers = NumbersSource(numbers, self._service.registry)
         self._start_id = start_id
@@ -48,9 +49,11 @@ class Worker:
 
     async def start(self) -> None:
         """Open the ports and begin to listen to the supervisor."""
+        give_way_soon()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         await self._service.start()
+        settle()
         self._numbers.start()
         send(self._pipe, {"id": self._start_id, **self._report()})
         threading.Thread(target=self._obey, args=(loop,), name="supervisor", daemon=True).start()
@@ -83,9 +86,16 @@ class Worker:
         if message["ask"] == "stop":
             self._stopping.set()
         elif message["ask"] == "reload":
-            config = await asyncio.to_thread(load, self._path, text=message["text"])
-            await asyncio.to_thread(self._service.apply, config)
+            await asyncio.to_thread(self._reload, message["text"])
         return self._report()
+
+    def _reload(self, text: str) -> None:
+        with building():
+            config = load(self._config.path, text=text)
+            self._service.apply(config)
+            settle()
+        replaced, self._config = self._config.entries(), config
+        release(replaced)
 
     def _report(self) -> dict[str, Any]:
         return {"state": self._service.readiness()}

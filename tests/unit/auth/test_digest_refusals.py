@@ -57,7 +57,7 @@ def changed(sent, **headers):
          Refusal(reason.BODY_TOO_LARGE, "", "Envoy delivered a part of it")),
         (signed("POST", headers={"Content-Type": FORM}, delivery=Delivery.NOT_DELIVERED),
          Refusal(reason.BODY_UNAVAILABLE, "not available to verify", "body not delivered")),
-        (signed(key="nobody"), Refusal(reason.APP_KEY_UNKNOWN)),
+        (signed(key="nobody"), Refusal(reason.APP_KEY_UNKNOWN, "", "AppKey nobody")),
         (signed(secret="wrong", headers={"Accept": "*/*"}),
          Refusal(reason.SIGNATURE_MISMATCH,
                  f"GET#*/*####X-Ca-Key:{KEY}#X-Ca-Nonce:nonce-1#X-Ca-Timestamp:{NOW_MS}#/v1/orders",
@@ -101,7 +101,7 @@ def test_a_blank_header_is_as_good_as_none(blank):
     nonce, timestamp = DigestRules(require_nonce=True), DigestRules(require_timestamp=True)
     assert verify(changed(signed(), x_ca_nonce=blank), nonce) == Refusal(reason.NONCE_REQUIRED)
     assert verify(changed(signed(), x_ca_timestamp=blank), timestamp) == Refusal(reason.TIMESTAMP_REQUIRED)
-    assert verify(changed(signed(), x_ca_key=blank)) == Refusal(reason.APP_KEY_UNKNOWN)
+    assert verify(changed(signed(), x_ca_key=blank)) == Refusal(reason.APP_KEY_UNKNOWN, "", "AppKey ")
 
 
 def test_a_request_that_brings_all_that_is_required_passes():
@@ -151,7 +151,7 @@ def test_a_body_that_is_bound_or_a_form_must_be_whole_even_when_the_other_is_mis
 def test_a_signature_without_a_key_is_a_wrong_digest_and_not_a_call_without_one():
     keyless = request(headers={"x-ca-signature": "guess"})
     assert digest.is_presented(keyless, api(DIGEST))
-    assert verify(keyless) == Refusal(reason.APP_KEY_UNKNOWN)
+    assert verify(keyless) == Refusal(reason.APP_KEY_UNKNOWN, "", "AppKey ")
 
 
 def test_a_key_alone_is_a_digest_call_that_lacks_its_signature():
@@ -203,3 +203,10 @@ def test_a_form_past_the_setting_is_too_large(mebibytes, extra, passes):
     too_large = Refusal(reason.BODY_TOO_LARGE, "", "a form of more than 1048576 bytes")
     assert isinstance(outcome, Proof) if passes else outcome == too_large
     assert (reason.BODY_TOO_LARGE.vpc.code, reason.BODY_TOO_LARGE.vpc.status) == ("I413RL", 413)
+
+
+def test_the_operator_is_told_a_bounded_part_of_an_unknown_key():
+    refusal = verify(changed(signed(), x_ca_key=b"k" * 5000 + b"\xff"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail == f"AppKey {'k' * 64}"
+    assert verify(changed(signed(), x_ca_key=b"\xff\n")).detail.isprintable()

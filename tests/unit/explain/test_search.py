@@ -95,6 +95,7 @@ def test_there_is_a_client_for_each_mistake_and_words_for_its_cure():
     assert {"Java", "Go", "Python", "PHP", "JS"} <= told
 
 
+@pytest.mark.long
 def test_of_300_requests_with_one_mistake_it_names_95_percent_first_and_is_never_certain_of_a_wrong_one():
     dice, first = random.Random(14), 0
     for _ in range(300):
@@ -121,8 +122,8 @@ def test_a_search_ends_when_its_time_is_up_however_long_the_request():
         sent = signed_by(Call("POST", form=form, query=[("a", "1")]), "other_secret")
         result = searched(sent, BUDGET_S, SECRETS[:1])
         assert not result.found
-        # Of a long request one more string is built after the time is up.
-        assert result.seconds < BUDGET_S + (0.1 if form else 0.01)
+        # One more string is built after the time is up, and a collection of garbage may fall into it.
+        assert result.seconds < BUDGET_S + 0.1
 
 
 def test_what_matches_no_known_mistake_is_not_explained():

@@ -29,7 +29,13 @@ FACTS = st.text(st.characters(), max_size=200) | st.sampled_from(
     ["a\r\nSet-Cookie: x=1", "\x00", "é" * 5000, "\ud800", "x" * 100_000, "{fact}", "\x7f", "\u2028", "😀" * 2000]
 )
 STAND_IN, REQUEST_ID = "00000000-0000-4000-8000-00000000000A", "11111111-1111-4111-8111-11111111111B"
-ERRORS = st.builds(ErrorSettings, generation=st.sampled_from(Generation), reveal=st.sampled_from(Reveal))
+HELP = "https://docs.example.com/reasons/"
+ERRORS = st.builds(
+    ErrorSettings,
+    generation=st.sampled_from(Generation),
+    reveal=st.sampled_from(Reveal),
+    help_url=st.sampled_from(["", HELP]),
+)
 
 
 def answer(decision, errors=None, grpc_caller=False):
@@ -167,3 +173,25 @@ def test_whatever_an_app_and_its_owner_are_called_the_answer_tells_it_as_it_is(a
             )
             assert ("x-owner" in told.ok_response.headers_to_remove) is (tells_owner and not owner)
             assert "x-app" not in told.ok_response.headers_to_remove
+
+
+@pytest.mark.parametrize("grpc_caller", [False, True])
+def test_a_denial_links_to_its_page_where_the_operator_has_some(grpc_caller):
+    deny = Deny(reason.PATH_INVALID, Subject(), "x" * 9000)
+    plain, linked = answer(deny, grpc_caller=grpc_caller), answer(deny, ErrorSettings(help_url=HELP), grpc_caller)
+    assert HELP not in str(plain)
+    message = error_header(linked, "X-Ca-Error-Message")
+    assert message.endswith(f" See {HELP}path_invalid")
+    assert len(message.encode()) <= MAX_MESSAGE_BYTES
+    if not grpc_caller:
+        assert json.loads(linked.denied_response.body)["help"] == f"{HELP}path_invalid"
+
+
+def test_a_link_does_not_tell_apart_what_reveal_minimal_makes_alike():
+    errors = ErrorSettings(reveal=Reveal.MINIMAL, help_url=HELP)
+    bodies = [
+        answer(Deny(one, Subject(), "the string"), errors).denied_response.body
+        for one in (reason.APP_KEY_UNKNOWN, reason.SIGNATURE_MISMATCH)
+    ]
+    assert bodies[0] == bodies[1]
+    assert f"{HELP}signature_mismatch" in bodies[0]

@@ -16,23 +16,46 @@ from extauthz.domain.tokens.jwt import JwtPlugin, TokenPlace
 
 
 class ApiEntry(Section):
-    """A protected API."""
+    """A protected API.
 
-    id: Id
-    group: Id
-    owner: str = ""
-    methods: Annotated[list[str], Field(min_length=1)]
+    ```yaml
+    id: orders
+    group: shop
+    owner: shop-team
+    methods: [GET, POST]
+    path: /v1/orders/{orderId}
+    stages: [RELEASE, TEST]
+    auth: {internet: digest, vpc: {any_of: [digest, appcode]}}
+    digest: {require_nonce: true}
+    app_code: header_query
+    plugins: [login, offices]
+    vpc_ids: [vpc-shop]
+    strip_credentials: true
+    lenient_path_parameters: false
+    replay_outage: deny
+    ```
+    """
+
+    id: Id = Field(description="its name in grants, logs, metrics and Envoy's route context")
+    group: Id = Field(description="the group whose domains it is called at")
+    owner: str = Field("", description="the account that it belongs to; told in the decision log")
+    methods: Annotated[list[str], Field(min_length=1)] = Field(description="HTTP methods that it answers, such as GET")
     path: str | None = Field(None, description="template such as /v1/orders/{orderId}; without it only Envoy's "
                                                "route context (extauthz.api) leads here")  # fmt: skip
-    stages: Annotated[list[Stage], Field(min_length=1)] = Field(default=[Stage.RELEASE])
+    stages: Annotated[list[Stage], Field(min_length=1)] = Field(
+        default=[Stage.RELEASE], description="where it is published; X-Ca-Stage chooses, RELEASE by default"
+    )
     auth: AuthByNetwork | None = Field(
         None,
         description="per network the method that opens the API; a network that is not listed may not call it; "
         "default: the group's",
     )
-    digest: Digest = Digest()
-    app_code: Annotated[AppCodeMode, switch(off="off")] = AppCodeMode.HEADER
-    plugins: list[Id] = Field(default_factory=list)
+    digest: Digest = Field(Digest(), description="how signed requests are read; what is not said here, the file's says")
+    app_code: Annotated[AppCodeMode, switch(off="off")] = Field(
+        AppCodeMode.HEADER,
+        description="where an AppCode may stand: in a header, in a query parameter as well, or nowhere",
+    )
+    plugins: list[Id] = Field(default_factory=list, description="ids of plug-ins, at most one of each type")
     vpc_ids: VpcIds | None = Field(
         None, description="VPCs that may call, by extauthz.vpc_id; default: the group's, else any"
     )

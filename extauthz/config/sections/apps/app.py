@@ -8,37 +8,62 @@ from pydantic import AwareDatetime, Field
 
 from extauthz.config.findings import Findings
 from extauthz.config.names import AppKey, Id, Section
-from extauthz.config.problems import KeyPath
+from extauthz.config.problems import KeyPath, Warned
 from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 from extauthz.config.sections.apps.credentials import SHORT, code_fault, credential_fault
 from extauthz.domain.app import App, KeyPair, hash_app_code
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
+from extauthz.pauses import release
 
 
 class PreviousSecret(Section):
-    """The AppSecret before a rotation, while clients still sign with it."""
+    """The AppSecret before a rotation, while clients still sign with it.
 
-    secret: Secret
+    ```yaml
+    secret: {file: secrets/web-shop-old}
+    until: 2027-06-30T00:00:00Z
+    ```
+    """
+
+    secret: Secret = Field(description="by value, {env: NAME} or {file: PATH}")
     until: AwareDatetime = Field(description="when it ends, with time zone")
 
 
 class KeyEntry(Section):
-    """An AppKey and its AppSecret."""
+    """An AppKey and its AppSecret.
 
-    app_key: AppKey
-    app_secret: Secret
+    ```yaml
+    app_key: web-shop-1
+    app_secret: {file: secrets/web-shop-new}
+    previous: {secret: {file: secrets/web-shop-old}, until: 2027-06-30T00:00:00Z}
+    ```
+    """
+
+    app_key: AppKey = Field(description="what X-Ca-Key names; no secret")
+    app_secret: Secret = Field(description="what requests are signed with: {file: PATH}, {env: NAME}, or by value")
     previous: PreviousSecret | None = Field(None, description="accepted beside `app_secret` until it ends")
 
 
 class AppEntry(Section):
-    """An app: the identity that calls."""
+    """An app: the identity that calls.
 
-    id: Id
-    owner: str = ""
-    disabled: bool = False
-    keys: list[KeyEntry] = Field(default_factory=list)
-    app_codes: list[Secret] = Field(default_factory=list)
+    ```yaml
+    id: web-shop
+    owner: shop-team
+    disabled: false
+    keys: [{app_key: web-shop-1, app_secret: {file: secrets/web-shop}}]
+    app_codes: [{file: secrets/web-shop-code}]
+    ```
+    """
+
+    id: Id = Field(description="its name in grants, logs, and the header that tells the upstream who calls")
+    owner: str = Field("", description="the account that it belongs to")
+    disabled: bool = Field(False, description="whether all its calls are refused")
+    keys: list[KeyEntry] = Field(default_factory=list, description="AppKeys with their AppSecrets, for signed requests")
+    app_codes: list[Secret] = Field(
+        default_factory=list, description="AppCodes: {file: PATH}, {env: NAME}, or by value"
+    )
 
 
 @dataclass(slots=True)
@@ -71,6 +96,10 @@ class Apps:
         for position, written in enumerate(entry.app_codes):
             self._add_code(app, written, (*place, "app_codes", position))
 
+    def release(self) -> None:
+        """Let go of what was only needed to add apps."""
+        release(self._owners)
+
     def _add_key(self, app: App, entry: KeyEntry, path: KeyPath) -> None:
         pair = self._read_pair(app, entry, path)
         place = (*path, "app_key")
@@ -100,9 +129,8 @@ class Apps:
         elif previous is not None:
             self._check_unique(app, entry, previous, place)
         if until_ms <= self.now_ms:
-            self.findings.note(
-                (*path, "previous", "until"), "has passed, so `app_secret` alone is accepted; take it out"
-            )
+            message = "has passed, so `app_secret` alone is accepted; take it out"
+            self.findings.note(Warned.PREVIOUS_SECRET_ENDED, (*path, "previous", "until"), message)
         old = None if previous is None else previous.encode()
         return KeyPair(app.id, entry.app_key, secret.encode(), old, until_ms)
 
@@ -140,5 +168,5 @@ class Apps:
             return None
         if len(value) < SHORT:
             message = f"has {len(value)} characters; {SHORT} or more made at random withstand guessing better"
-            self.findings.note(path, message)
+            self.findings.note(Warned.SECRET_SHORT, path, message)
         return value

@@ -17,17 +17,34 @@ from extauthz.domain.tokens.jwt import JwtPlugin
 
 
 class BoundDomain(Section):
-    """A domain that is tied to a network, to a stage, or to both."""
+    """A domain that is tied to a network, to a stage, or to both.
 
-    name: str
+    ```yaml
+    name: test.example.com
+    network: vpc
+    stage: TEST
+    ```
+    """
+
+    name: str = Field(description="a host name or `*.suffix`")
     network: Network | None = Field(None, description="the only network from which it may be called")
     stage: Stage | None = Field(None, description="the only stage that it serves")
 
 
 class Group(Section):
-    """APIs that share domains, and what holds for each of them that does not state its own."""
+    """APIs that share domains, and what holds for each of them that does not state its own.
 
-    id: Id
+    ```yaml
+    id: shop
+    domains: [api.example.com, "*.shop.example.com", {name: test.example.com, stage: TEST}]
+    networks: [internet, vpc]
+    auth: {internet: digest, vpc: appcode}
+    vpc_ids: [vpc-shop]
+    plugins: [offices]
+    ```
+    """
+
+    id: Id = Field(description="the name by which APIs say that they belong to it")
     domains: Annotated[list[str | BoundDomain], Field(min_length=1)] = Field(
         description='host names, "*.suffix", or "*"; or {name, network, stage} to tie one'
     )

@@ -11,7 +11,14 @@ from extauthz.config.secrets import SecretUnresolved, read_file
 
 
 class CertificatePaths(Section):
-    """Certificates of whoever listens: PEM files, relative to this file, read anew when they change."""
+    """Certificates of whoever listens: PEM files, relative to this file, read anew when they change.
+
+    ```yaml
+    cert: tls.crt
+    key: tls.key
+    client_ca: clients.pem
+    ```
+    """
 
     cert: Path = Field(description="our certificate, then the intermediate ones")
     key: Path = Field(description="its private key, without a password")
@@ -19,7 +26,15 @@ class CertificatePaths(Section):
 
 
 class Tls(CertificatePaths):
-    """Certificates of a listener where Envoy asks."""
+    """Certificates of a listener where Envoy asks.
+
+    ```yaml
+    cert: tls.crt
+    key: tls.key
+    client_ca: clients.pem
+    allowed_clients: [spiffe://cluster.local/ns/gateway/sa/envoy]
+    ```
+    """
 
     allowed_clients: list[Text] = Field(
         default_factory=list,

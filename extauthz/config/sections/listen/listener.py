@@ -20,7 +20,20 @@ _CLIENT_NAMES: Final = "URI such as spiffe://cluster.local/ns/gateway/sa/envoy, 
 
 
 class Listen(Section):
-    """An address where Envoy asks us."""
+    """An address where Envoy asks us.
+
+    ```yaml
+    address: 0.0.0.0:9191
+    network: internet
+    tls: {cert: tls.crt, key: tls.key, client_ca: clients.pem}
+    insecure: false
+    ```
+
+    ```yaml
+    address: unix:/run/extauthz/vpc.sock
+    network: vpc
+    ```
+    """
 
     address: AddressText = Field(description="host:port, or unix:/path")
     network: Network | None = Field(
@@ -53,8 +66,6 @@ def check_listeners(
             continue
         if listen.insecure:
             report((*place, "insecure"), "says plain text and `tls` says TLS; keep one of them")
-        if transport == "native":
-            report((*place, "tls"), "`native` speaks no TLS; write `transport: auto`")
         if listen.tls.allowed_clients and listen.tls.client_ca is None:
             report((*place, "tls", "allowed_clients"), "needs `client_ca`, or no client has a name that can be trusted")
         for number, name in enumerate(listen.tls.allowed_clients):

@@ -14,14 +14,26 @@ AcceptedValues = Literal["present"] | Annotated[list[StrictBool | StrictInt | St
 
 
 class ClaimHeaderEntry(Section):
-    """A claim that goes upstream in a header."""
+    """A claim that goes upstream in a header.
+
+    ```yaml
+    claim: [realm_access, tenant]
+    header: X-Tenant
+    ```
+    """
 
     claim: ClaimPlace = Field(description="its name, or for a member of an object the names that lead to it")
-    header: HeaderName
+    header: HeaderName = Field(description="the header; clients' copies never pass")
 
 
 class RequiredClaimEntry(Section):
-    """A claim that tokens must have."""
+    """A claim that tokens must have.
+
+    ```yaml
+    claim: [realm_access, tenant]
+    values: [acme, beta]
+    ```
+    """
 
     claim: ClaimPlace = Field(description="its name, or for a member of an object the names that lead to it")
     values: AcceptedValues = Field(description="accepted values, or the word present")

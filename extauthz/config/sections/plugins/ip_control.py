@@ -12,17 +12,37 @@ Networks = Annotated[list[IpNetwork], Field(min_length=1)]
 
 
 class AppNetworks(Section):
-    """Networks that bind one app alone."""
+    """Networks that bind one app alone.
 
-    app: Id
-    networks: Networks
+    ```yaml
+    app: web-shop
+    networks: [198.51.100.0/24]
+    ```
+    """
+
+    app: Id = Field(description="the app that is bound")
+    networks: Networks = Field(description="addresses or networks from which it may call")
 
 
 class IpControlEntry(Section):
-    """An IP control plug-in: an allow list (allow, apps, or both), or a refuse list."""
+    """An IP control plug-in: an allow list (allow, apps, or both), or a refuse list.
 
-    id: Id
-    type: Literal["ip_control"]
+    ```yaml
+    id: offices
+    type: ip_control
+    allow: [192.0.2.0/24, "2001:db8::/32"]
+    apps: [{app: web-shop, networks: [198.51.100.0/24]}]
+    ```
+
+    ```yaml
+    id: not-these
+    type: ip_control
+    refuse: [203.0.113.7]
+    ```
+    """
+
+    id: Id = Field(description="the name by which APIs and groups list it")
+    type: Literal["ip_control"] = Field(description="what kind of plug-in this is")
     allow: Networks | None = Field(None, description="addresses or networks from which everybody may call")
     apps: Annotated[list[AppNetworks], Field(min_length=1)] | None = Field(
         None, description="networks from which one app may call; other apps are not bound by them"

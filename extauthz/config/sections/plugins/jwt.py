@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints
 
 from extauthz.config.names import Id, Section, written
-from extauthz.config.problems import Report
+from extauthz.config.problems import Report, Warn
 from extauthz.config.sections.identity_headers import CURE, may_tell_claim
 from extauthz.config.sections.plugins.claims import ClaimHeaders, RequiredClaims, demanded_claims, told_claims
 from extauthz.config.sections.plugins.keys import JwksEntry, RemoteKeysEntry, remote_keys, stated_keys
@@ -29,26 +29,70 @@ _OF_OUR_OWN_VERIFYING: Final = frozenset({"algorithms", "token_types", "max_toke
 
 
 class JwtEntry(Section):
-    """A JWT plug-in. Its keys come from exactly one of jwk, jwks, remote_keys and trust_envoy_jwt_authn."""
+    """A JWT plug-in. Its keys come from exactly one of jwk, jwks, remote_keys and trust_envoy_jwt_authn.
 
-    id: Id
-    type: Literal["jwt"]
+    ```yaml
+    id: login
+    type: jwt
+    parameter: Authorization
+    parameter_location: header
+    remote_keys: {oidc_issuer: "https://login.example.com"}
+    algorithms: [RS256]
+    issuer: https://login.example.com
+    audiences: [urn:orders]
+    token_types: [jwt, at+jwt]
+    required_claims: {tenant: [acme, beta], email: present}
+    scopes: ["orders:read"]
+    claim_headers: {sub: X-Token-Sub}
+    prevent_jti_replay: true
+    bypass_empty_token: false
+    ignore_expiration_check: false
+    clock_skew: 60
+    max_lifetime: 604800
+    max_token_bytes: 16384
+    remember: 10000
+    ```
+
+    ```yaml
+    id: partners
+    type: jwt
+    jwks: {file: partners.jwks.json}
+    issuers: ["https://a.example.com", "https://b.example.com"]
+    audiences: [urn:orders]
+    ```
+
+    ```yaml
+    id: one-key
+    type: jwt
+    jwk: {kty: oct, kid: k1, k: c2hhcmVkLXNlY3JldC1vZi10aGlydHktdHdvLWJ5dGVz}
+    audiences: [urn:orders]
+    ```
+
+    ```yaml
+    id: verified-by-envoy
+    type: jwt
+    trust_envoy_jwt_authn: login_payload
+    ```
+    """
+
+    id: Id = Field(description="the name by which APIs and groups list it")
+    type: Literal["jwt"] = Field(description="what kind of plug-in this is")
     parameter: Annotated[
         str, *written(r"[A-Za-z0-9_.-]{1,128}", "a header, query parameter or cookie: letters, digits, `_`, `.`, `-`")
-    ] = "Authorization"
-    parameter_location: TokenPlace = TokenPlace.HEADER
+    ] = Field("Authorization", description="name of the header, query parameter or cookie that holds the token")
+    parameter_location: TokenPlace = Field(TokenPlace.HEADER, description="where the token stands")
     jwk: dict[str, Any] | None = Field(None, repr=False, description="one public key, or a shared secret (kty oct)")
     jwks: JwksEntry | None = Field(
         None, union_mode="left_to_right", repr=False, description="a key set: inline, or {file: PATH}"
     )
-    remote_keys: RemoteKeysEntry | None = None
+    remote_keys: RemoteKeysEntry | None = Field(None, description="keys that a provider publishes")
     trust_envoy_jwt_authn: Annotated[str, StringConstraints(min_length=1)] | None = Field(
         None, description="read no token: trust the claims that Envoy's jwt_authn verified, by its payload_in_metadata"
     )
     algorithms: list[str] | None = Field(None, description="those that are accepted; default: what the keys can do")
-    issuer: str | None = None
+    issuer: str | None = Field(None, description="what `iss` must be")
     issuers: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="in place of issuer: several")
-    audiences: list[str] = Field(default_factory=list)
+    audiences: list[str] = Field(default_factory=list, description="one of them must be in `aud`")
     token_types: Annotated[list[str], Field(min_length=1)] = Field(
         default=sorted(TOKEN_TYPES),
         description="accepted `typ`, in any letter case, `application/` or not; a token without one counts as jwt",
@@ -62,18 +106,20 @@ class JwtEntry(Section):
     claim_headers: ClaimHeaders = Field(
         default_factory=dict, description="claim: header sent upstream; or a list of {claim, header}"
     )
-    prevent_jti_replay: bool = False
-    bypass_empty_token: bool = False
-    ignore_expiration_check: bool = False
+    prevent_jti_replay: bool = Field(False, description="a token passes once: its `jti` is remembered until it ends")
+    bypass_empty_token: bool = Field(False, description="a request without a token passes, as nobody in particular")
+    ignore_expiration_check: bool = Field(False, description="tokens that have ended still pass; for tests only")
     clock_skew: Annotated[int, Field(ge=0, le=MAX_CLOCK_SKEW_S)] = Field(CLOCK_SKEW_S, description="seconds")
     max_lifetime: Annotated[int, Field(gt=0)] = Field(SEVEN_DAYS_S, description="seconds; vendor: 7 days")
-    max_token_bytes: Annotated[int, Field(ge=64, le=65_536)] = MAX_TOKEN_BYTES
+    max_token_bytes: Annotated[int, Field(ge=64, le=65_536)] = Field(
+        MAX_TOKEN_BYTES, description="longer tokens are refused unread"
+    )
     remember: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         REMEMBERED_TOKENS, description="verified tokens kept, about 2 KB each; 0: verify each time"
     )
 
 
-def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtPlugin | None:
+def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Warn) -> JwtPlugin | None:
     """A JWT plug-in, or None after reporting what is wrong; ``note`` is told what is sound but worth knowing.
 
     ``base`` is the folder of the configuration file.
@@ -154,7 +200,7 @@ def _issuers(entry: JwtEntry, remote: RemoteKeys | None, report: Report) -> froz
     return frozenset(stated)
 
 
-def _key_source(entry: JwtEntry, base: Path, report: Report, note: Report) -> tuple[KeySource, frozenset[str]] | None:
+def _key_source(entry: JwtEntry, base: Path, report: Report, note: Warn) -> tuple[KeySource, frozenset[str]] | None:
     """Where the keys come from, and the algorithms that they can be used with."""
     sources = (entry.jwk, entry.jwks, entry.remote_keys, entry.trust_envoy_jwt_authn)
     if sum(source is not None for source in sources) != 1:

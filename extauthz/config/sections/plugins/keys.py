@@ -4,34 +4,49 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from extauthz.config.names import Section, written
-from extauthz.config.problems import KeyPath, Report
+from extauthz.config.names import Section, Url
+from extauthz.config.problems import KeyPath, Report, Warn, Warned
 from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
 from extauthz.domain.tokens.jwk import KeyRefused, KeySet, read_key
 from extauthz.domain.tokens.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
 from extauthz.domain.tokens.key_source import MOST_KEYS, RemoteKeys
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
-Url = Annotated[
-    str,
-    StringConstraints(max_length=2048),
-    *written(r"https?://[^\s/?#@]+(/[^\s#@]*)?", "an https:// or http:// URL without user and fragment"),
-]
 JwksEntry = FromFile | dict[str, Any] | list[dict[str, Any]]
 _DEFAULTS: Final = RemoteKeys()
 
 
 class RemoteKeysEntry(Section):
-    """Keys that a provider publishes, fetched in the background. Times are in seconds."""
+    """Keys that a provider publishes, fetched in the background. Times are in seconds.
+
+    ```yaml
+    oidc_issuer: https://login.example.com
+    min_lifetime: 60
+    max_lifetime: 3600
+    refresh_interval: 30
+    max_stale: 86400
+    timeout: 5
+    max_bytes: 262144
+    max_keys: 64
+    ca_file: provider-ca.pem
+    allow_http: false
+    allow_private_addresses: false
+    allow_redirects: false
+    ```
+
+    ```yaml
+    jwks_uri: https://login.example.com/keys.json
+    ```
+    """
 
     jwks_uri: Url | None = Field(None, description="where the key set is; or:")
     oidc_issuer: Url | None = Field(None, description="an OpenID Connect issuer, whose discovery document names it")
     min_lifetime: Seconds = Field(
-        _DEFAULTS.min_lifetime_s, description="bounds of what Cache-Control and Expires may ask for"
+        _DEFAULTS.min_lifetime_s, description="lower bound of what Cache-Control and Expires may ask for"
     )
-    max_lifetime: Seconds = _DEFAULTS.max_lifetime_s
+    max_lifetime: Seconds = Field(_DEFAULTS.max_lifetime_s, description="the upper one of these bounds")
     refresh_interval: Seconds = Field(
         _DEFAULTS.refresh_interval_s, description="unknown key ids cause at most one fetch in this time"
     )
@@ -39,8 +54,12 @@ class RemoteKeysEntry(Section):
         _DEFAULTS.max_stale_s, description="how long the last good set serves while the provider is down"
     )
     timeout: Annotated[float, Field(gt=0, le=60)] = Field(_DEFAULTS.timeout_s, description="of one whole fetch")
-    max_bytes: Annotated[int, Field(ge=256, le=4_194_304)] = _DEFAULTS.max_bytes
-    max_keys: Annotated[int, Field(ge=1, le=MOST_KEYS)] = _DEFAULTS.max_keys
+    max_bytes: Annotated[int, Field(ge=256, le=4_194_304)] = Field(
+        _DEFAULTS.max_bytes, description="a larger key set is not taken"
+    )
+    max_keys: Annotated[int, Field(ge=1, le=MOST_KEYS)] = Field(
+        _DEFAULTS.max_keys, description="a set of more keys is not taken"
+    )
     ca_file: Path | None = Field(None, description="PEM file of the authorities to trust instead of the public ones")
     allow_http: bool = Field(
         _DEFAULTS.allow_http, description="take keys without TLS: only for tests and trusted links"
@@ -48,7 +67,7 @@ class RemoteKeysEntry(Section):
     allow_private_addresses: bool = Field(
         _DEFAULTS.allow_private_addresses, description="the provider may be on this machine or network"
     )
-    allow_redirects: bool = _DEFAULTS.allow_redirects
+    allow_redirects: bool = Field(_DEFAULTS.allow_redirects, description="follow the provider to another URL")
 
 
 def remote_keys(entry: RemoteKeysEntry, base: Path, report: Report) -> RemoteKeys | None:
@@ -90,7 +109,7 @@ def remote_keys(entry: RemoteKeysEntry, base: Path, report: Report) -> RemoteKey
 
 
 def stated_keys(
-    jwk: dict[str, Any] | None, jwks: JwksEntry | None, base: Path, report: Report, note: Report
+    jwk: dict[str, Any] | None, jwks: JwksEntry | None, base: Path, report: Report, note: Warn
 ) -> KeySet | None:
     """The keys that stand under `jwk` or `jwks`, or None after reporting what is wrong; ``note`` is told the rest."""
     if jwk is not None:
@@ -111,5 +130,5 @@ def stated_keys(
         report(place, f"{why}; without a key no token can be accepted")
         return None
     if read.note:
-        note(place, f"left out: {read.note}")
+        note(Warned.KEYS_LEFT_OUT, place, f"left out: {read.note}")
     return read.keys

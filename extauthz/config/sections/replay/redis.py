@@ -6,10 +6,9 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from pydantic import Field
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 
 from extauthz.config.names import Node, Section, written
-from extauthz.config.problems import Report
+from extauthz.config.problems import Report, Warn, Warned
 from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 from extauthz.domain.address import Address, is_local_host
 
@@ -20,17 +19,41 @@ _FILES: Final = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_k
 
 
 class Sentinels(Section):
-    """The Redis Sentinels that know which server is the master now."""
+    """The Redis Sentinels that know which server is the master now.
+
+    ```yaml
+    nodes: [10.0.0.1:26379, 10.0.0.2:26379]
+    username: extauthz
+    password: {file: sentinel-password}
+    ```
+    """
 
     nodes: Annotated[list[Node], Field(min_length=1)] = Field(
         description="host:port of each of them, the nearest first"
     )
     username: str = Field("", description="of the Sentinels themselves; the URL holds what the master wants")
-    password: Secret | None = None
+    password: Secret | None = Field(None, description="of the Sentinels themselves, where they want one")
 
 
 class Redis(Section):
-    """A Redis or Valkey that every worker and replica shares."""
+    """A Redis or Valkey that every worker and replica shares.
+
+    ```yaml
+    url: {file: redis-url}
+    timeout: 0.1
+    connections: 8
+    prefix: "extauthz:"
+    capacity: 4000000
+    wait_replicas: 1
+    sentinel: {nodes: [10.0.0.1:26379, 10.0.0.2:26379]}
+    ```
+
+    ```yaml
+    url: {file: redis-url}
+    cluster: true
+    cluster_nodes: [10.0.0.2:6379, 10.0.0.3:6379]
+    ```
+    """
 
     url: Secret = Field(
         description="redis://[user:password@]host:port/db, rediss:// for TLS (?ssl_ca_certs=FILE), or unix:///path; "
@@ -42,7 +65,7 @@ class Redis(Section):
     connections: Annotated[int, Field(ge=1, le=256)] = Field(8, description="per process")
     prefix: Annotated[
         str, *written(r"[A-Za-z0-9:._{}-]{0,64}", "at most 64 letters, digits, `:`, `.`, `_`, `-` and braces")
-    ] = "extauthz:"
+    ] = Field("extauthz:", description="begins every key there, so that several services can share one")
     sentinel: Sentinels | None = Field(None, description="Sentinels say where the master is")
     cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
     cluster_nodes: list[Node] = Field(
@@ -92,7 +115,7 @@ def check_redis(section: Redis, base: Path, report: Report) -> None:
         report(_URL, fault)
 
 
-def warn_of_plain_redis(section: Redis, base: Path, warn: Report) -> None:
+def warn_of_plain_redis(section: Redis, base: Path, warn: Warn) -> None:
     """Warn of a store that is asked over a network in plain text: something else may protect the way."""
     try:
         url = urlsplit(resolve(section.url, base))
@@ -105,8 +128,11 @@ def warn_of_plain_redis(section: Redis, base: Path, warn: Report) -> None:
     else:
         here = all(Address.parse(node).is_local for node in sentinel.nodes)
     if url.scheme == "redis" and not here:
-        warn(_URL, "reaches another machine in plain text: its password can be read on the way, and nonces be "
-                   "removed, which lets requests be replayed; write rediss://")  # fmt: skip
+        message = (
+            "reaches another machine in plain text: its password can be read on the way, and nonces be removed, which "
+            "lets requests be replayed; write rediss://"
+        )
+        warn(Warned.REDIS_IN_PLAIN_TEXT, _URL, message)
 
 
 def _check_shape(section: Redis, report: Report) -> None:
@@ -123,6 +149,9 @@ def _check_shape(section: Redis, report: Report) -> None:
 
 def _fault(url: str, section: Redis) -> str:
     """What is wrong with the URL, which is never quoted: it may hold a password. Empty when nothing is."""
+    # Imported here: it takes longer than everything else, and most files name no Redis.
+    from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+
     if not url.startswith(("redis://", "rediss://", "unix://")):
         return "must begin with redis://, rediss:// or unix://"
     found = section.sentinel is not None or section.cluster

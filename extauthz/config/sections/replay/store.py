@@ -13,7 +13,21 @@ from extauthz.config.sections.replay.redis import Redis, check_redis
 
 
 class Replay(Section):
-    """Where nonces and jtis are remembered."""
+    """Where nonces and jtis are remembered.
+
+    ```yaml
+    capacity: 1000000
+    jti_capacity: 1000000
+    share: 0.5
+    longest_window: 900
+    refuse_signed_before_start: true
+    scope: per_worker
+    ```
+
+    ```yaml
+    redis: {url: {file: redis-url}, capacity: 4000000}
+    ```
+    """
 
     capacity: Annotated[int, Field(ge=1)] = Field(
         1_000_000, description="live nonces in the memory of a process; when full, checks get 503"
