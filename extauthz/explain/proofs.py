@@ -39,7 +39,7 @@ def request_of(way: Way) -> Request:
 
 def api_of(way: Way) -> Api:
     """The API of a check that got so far that there is one."""
-    api = way.decision.about.api
+    api = way.about.api
     if api is None:
         raise ValueError("this check had no API")
     return api
@@ -145,7 +145,7 @@ def _code_place(way: Way) -> str:
 
 
 def _code_app(way: Way) -> str:
-    app = way.decision.about.app
+    app = way.about.app
     return f"belongs to app {app.id}" if app is not None else "belongs to no app that is known"
 
 

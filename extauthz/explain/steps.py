@@ -88,7 +88,7 @@ def _template(api: Api) -> str:
 
 
 def _domain(way: Way, _: Entry) -> list[Fact]:
-    group = api_of(way).group if way.decision.about.api else None
+    group = api_of(way).group if way.about.api else None
     binding = None if group is None else group.binding_of(request_of(way).host)
     if binding is None or (binding.network is None and binding.stage is None):
         return []
@@ -164,7 +164,7 @@ def _credential(way: Way, entry: Entry) -> list[Fact]:
 
 
 def _proof(way: Way, entry: Entry) -> list[Fact]:
-    names = str(entry.found.get("method", way.decision.about.method)).split("+")
+    names = str(entry.found.get("method", way.about.method)).split("+")
     facts: list[Fact] = []
     for name in names:
         facts += told_of(ROWS.get(name, ()), way, entry.refusal)
@@ -172,7 +172,7 @@ def _proof(way: Way, entry: Entry) -> list[Fact]:
 
 
 def _grant(way: Way, _: Entry) -> list[Fact]:
-    about, directory = way.decision.about, way.checked.snapshot.directory
+    about, directory = way.about, way.checked.snapshot.directory
     app, api, stage = about.app, about.api, about.stage
     if app is None or api is None or stage is None:
         return [Fact("app", "none is involved, so no grant is needed")]

@@ -38,6 +38,7 @@ from tests.unit.building import (
     signed,
     snapshot,
 )
+from tests.unit.decide.test_shadow import shadowed
 from tests.unit.wire.checking import Notes, answer, demo, servicer
 from tests.unit.wire.test_sdk_cases import CASES, LENIENT, message_of
 
@@ -74,7 +75,7 @@ def told(explained):
     assert [step.step for step in explained.steps] == [step.name for step in STEPS]
     verdicts = [step.verdict for step in explained.steps if step.verdict is not Verdict.NOT_REACHED]
     if explained.way.entries:
-        refused = not isinstance(explained.way.decision, Allow)
+        refused = explained.way.denied is not None
         assert verdicts == [Verdict.PASSED] * (len(verdicts) - refused) + [Verdict.REFUSED] * refused
     assert as_dict(explained)["outcome"] == ("allow" if isinstance(explained.way.decision, Allow) else "deny")
 
@@ -198,6 +199,20 @@ def test_it_shows_no_app_code_and_no_token():
     explained = ask(request(headers={"Authorization": token}), snapshot(api(JWT, jwt=plugin())))
     assert token.rpartition(".")[2] not in str(as_dict(explained))
     assert "alg" in facts_of(explained, "proof")
+
+
+def test_what_is_in_shadow_is_explained_as_what_would_be_denied():
+    known = shadowed(snapshot(api()))
+    sent = read_request(signed_by(Call(query=[("b", "")]), "empty_as_equals").raw())
+    explained = explained_as_served(question(sent, Entrance()), known)
+    assert outcome_of(explained.way.decision) == "allow, would_deny (signature_mismatch)"
+    assert explained.diagnosis.explanations[0][0].name == "empty_as_equals"
+    assert "in shadow" in explained.notes[0]
+    assert step_of(explained, "proof").verdict is Verdict.REFUSED
+    assert (as_dict(explained)["would_deny"], as_dict(explained)["method"]) == ("signature_mismatch", "digest")
+    ungranted = explained_as_served(question(read_request(signed_by(Call()).raw()), Entrance()),
+                                    shadowed(snapshot(api(), grants=[])))  # fmt: skip
+    assert "none for API orders in stage RELEASE" in facts_of(ungranted, "grant")
 
 
 def test_an_anonymous_call_needs_no_grant():

@@ -18,6 +18,7 @@ from tests.mistaken_client import Call, signed_by
 from tests.unit.auth.test_vectors import OURS, SDK
 from tests.unit.auth.token_making import plugin
 from tests.unit.building import APP_CODE, CODE, DIGEST, FORM, JWT, NOW_MS, SECRET, Settings, api, request, snapshot
+from tests.unit.decide.test_shadow import shadowed
 from tests.unit.explain.test_way import http
 from tests.unit.wire.checking import Notes, answer, check_request, demo, servicer
 from tests.unit.wire.test_sdk_cases import CASES, message_of
@@ -97,6 +98,16 @@ def test_an_allowed_check_and_those_of_others_are_not_kept(folder):
     answer(question(read_text(signed_by(Call(nonce="4")).raw()), Entrance()), serving)
     keeping.capture.look()
     assert folder.kept() == 1
+
+
+def test_what_would_be_denied_is_kept_too(folder):
+    keeping = Keeping(folder)
+    ask_for(folder, app="", api_id="orders")
+    keeping.capture.look()
+    response = answer(denied(1), servicer(keeping, known=shadowed(snapshot(api()))))
+    keeping.capture.look()
+    (kept,) = folder.captured()
+    assert (response.status.code, kept.reason, kept.app) == (0, "signature_mismatch", "demo-app")
 
 
 def test_it_ends_when_its_time_is_up_and_what_was_kept_goes_a_day_later(folder):
