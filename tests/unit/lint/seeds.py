@@ -164,6 +164,7 @@ SEEDS: dict[str, Callable[[Data], None]] = {
     "checks-in-plain-text": lambda data: data["listen"][0].update(address="0.0.0.0:9191", insecure=True),
     "shadow-on": lambda data: data.update(shadow=[{"api": "orders", "methods": ["GET"], "until": SOON}]),
     "shadow-ended": lambda data: data.update(shadow=[{"app": "web", "until": "2023-11-01T00:00:00Z"}]),
+    "capture-on": lambda data: data.update(capture={"folder": "captures", "key": {"file": "capture.key"}}),
     "nonces-forgotten": lambda data: data.update(replay={"scope": "per_worker"}),
 }  # fmt: skip
 REGISTRY: dict[str, RegistryFacts] = {

@@ -1,5 +1,6 @@
 """Every finding, one by one: seeded into a good configuration it is found, and nothing else is."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from extauthz.cli.main import app
 from extauthz.config.problems import Warned
 from extauthz.lint.examine import MISTAKE, RULES
 from extauthz.lint.registry_facts import Told
+from extauthz.observe.capture.folder import CaptureFolder
+from tests.unit.building import NOW_MS
 from tests.unit.lint.seeds import REGISTRY, SEEDS, facts, found, good, written
 
 SARIF_LEVELS = {"error", "warning", "note"}
@@ -28,6 +31,11 @@ def seeded(tmp_path, monkeypatch):
         (tmp_path / "open").chmod(0o644)
         (tmp_path / "redis").write_text("redis://nonces.example.com")
         (tmp_path / "redis").chmod(0o600)
+        if finding == "capture-on":
+            (tmp_path / "capture.key").write_text(base64.b64encode(bytes(range(32))).decode())
+            (tmp_path / "capture.key").chmod(0o600)
+            folder = CaptureFolder(tmp_path / "captures", bytes(range(32)))
+            folder.ask("web", "", 20, NOW_MS + 1000, "alice", "ticket 7")
         if finding == "registry-unsealed":
             (tmp_path / "code").write_text("sqlite:///registry.db")
         return file
