@@ -2,20 +2,25 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
 from extauthz.config import ServiceConfig
 from extauthz.config.sections.registry import RegistryAccess, registry_access
 from extauthz.domain.api import Api
+from extauthz.domain.app import KeyPair
 from extauthz.domain.snapshot import Snapshot
 from extauthz.domain.snapshot.joined import JoinedDirectory
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.registry.database.migrate import check_schema
-from extauthz.registry.database.sealing import Sealer
-from extauthz.registry.database.store import Store
+from extauthz.registry.database.sealing import SealBroken, Sealer
+from extauthz.registry.database.store import Store, StoreFault
+from extauthz.registry.database.tables import KEY_PAIRS
 from extauthz.registry.replica.feed import everything, position_of
 from extauthz.registry.replica.folder import ReplicaFolder
 from extauthz.registry.replica.following import Replica
@@ -68,6 +73,30 @@ def _read_database(access: RegistryAccess, sealer: Sealer, folder: ReplicaFolder
     finally:
         store.close()
     folder.put_into_force(name)
+
+
+def keys_in_registry(config: ServiceConfig) -> Callable[[str], Sequence[KeyPair]]:
+    """Who knows the key pairs of an app of the registry: asked of the database, and none where it cannot be asked."""
+
+    def keys_of(app_id: str) -> Sequence[KeyPair]:
+        section = config.file.registry
+        if section is None:
+            return ()
+        access = registry_access(section, config.path.absolute().parent)
+        sealer = Sealer(access.master_keys)
+        query = select(KEY_PAIRS.c.app_key, KEY_PAIRS.c.secret).where(KEY_PAIRS.c.app_id == app_id)
+        try:
+            store = Store(access.url)
+            try:
+                with store.reading() as view:
+                    rows = view.execute(query).all()
+            finally:
+                store.close()
+            return [KeyPair(app_id, row.app_key, sealer.open(bytes(row.secret), row.app_key)) for row in rows]
+        except (StoreFault, SealBroken, SQLAlchemyError, OSError):
+            return ()
+
+    return keys_of
 
 
 def needs_keys(api: Api | None) -> bool:

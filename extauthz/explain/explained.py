@@ -10,7 +10,7 @@ from extauthz.domain.decision import Allow, Decision, Deny
 from extauthz.domain.header_names import X_CA_SIGNATURE_HEADERS, X_CA_TIMESTAMP, as_written
 from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
-from extauthz.explain.diagnosis.diagnose import diagnose
+from extauthz.explain.diagnosis.diagnose import KeysOf, diagnose, no_keys
 from extauthz.explain.diagnosis.finding import Diagnosis
 from extauthz.explain.diagnosis.strings import SideBySide, side_by_side, visible, without_credentials
 from extauthz.explain.fact import moment
@@ -54,12 +54,15 @@ class Explained(NamedTuple):
         return side_by_side(diagnosis.server_string, diagnosis.client_string)
 
 
-def explain(asked: Asked, snapshot: Snapshot, now_ms: int) -> Explained:
-    """Explain one check under a snapshot at a time in milliseconds since 1970."""
+def explain(asked: Asked, snapshot: Snapshot, now_ms: int, keys_of: KeysOf = no_keys) -> Explained:
+    """Explain one check under a snapshot at a time in milliseconds since 1970.
+
+    ``keys_of`` knows key pairs of an app that the snapshot cannot list.
+    """
     way = walk(asked.question, snapshot, asked.network, now_ms)
     diagnosis = None
-    if isinstance(way.decision, Deny) and way.request is not None:
-        diagnosis = diagnose(way.request, way.decision, snapshot, now_ms, asked.client_string)
+    if way.denied is not None and way.request is not None:
+        diagnosis = diagnose(way.request, way.denied, snapshot, now_ms, asked.client_string, keys_of)
     return Explained(way, tuple(told_steps(way, asked.network)), diagnosis, tuple(_notes(asked, way, snapshot)))
 
 
@@ -68,10 +71,12 @@ def _notes(asked: Asked, way: Way, snapshot: Snapshot) -> list[str]:
     if request is None:
         return []
     notes = [asked.captured] if asked.captured else []
-    if isinstance(way.decision, Deny) and way.decision.reason is reason.TIMESTAMP_EXPIRED:
+    if way.denied is not None and way.denied is not way.decision:
+        notes.append("It is in shadow: it passes, and is counted and logged as what would be denied.")
+    if way.denied is not None and way.denied.reason is reason.TIMESTAMP_EXPIRED:
         notes += _at_its_own_time(asked, request, snapshot)
     names = signed_names(request.headers.get(X_CA_SIGNATURE_HEADERS, b""))
-    if isinstance(way.decision, Allow) and way.decision.about.method.startswith("digest"):
+    if way.denied is None and way.about.method.startswith("digest"):
         changed = written_by_envoy(frozenset(name.lower for name in names or ()))
         notes += [
             f"{as_written(name)} is signed, and Envoy writes it: through Envoy this may fail." for name in changed
@@ -105,13 +110,15 @@ def told_of_captured(kept: Captured) -> str:
 def outcome_of(decision: Decision) -> str:
     """A decision in three words."""
     if isinstance(decision, Allow):
-        return f"allow, {decision.label}"
+        would_deny = decision.would_deny
+        return f"allow, {decision.label}" + ("" if would_deny is None else f" ({would_deny.reason.label})")
     return f"deny, {decision.reason.label}"
 
 
 def advice_of(decision: Decision) -> str:
     """What an operator should look at; empty for an allow."""
-    return decision.reason.advice if isinstance(decision, Deny) else ""
+    denied = decision if isinstance(decision, Deny) else decision.would_deny
+    return "" if denied is None else denied.reason.advice
 
 
 def differences(one: Explained, other: Explained) -> list[tuple[str, str, str]]:
@@ -133,10 +140,11 @@ def _lines(step: Told) -> list[str]:
 def as_dict(explained: Explained) -> dict[str, Any]:
     """For machines: plain values only."""
     way, request = explained.way, explained.way.request
-    about = way.decision.about
+    about = way.about
     return {
         "outcome": "allow" if isinstance(way.decision, Allow) else "deny",
         "reason": way.checked.label,
+        "would_deny": way.checked.would_deny,
         "advice": advice_of(way.decision),
         "at": moment(way.now_ms),
         "revision": way.checked.revision,

@@ -42,7 +42,9 @@ def told_of(rows: Sequence[Row], way: Way, refusal: Refusal | None) -> list[Fact
     """The tests of a method, in the order in which it makes them, as far as it came."""
     if refusal is None:
         return [Fact(test, compared(way), Verdict.PASSED) for test, _, compared in rows]
-    at = next((place for place, row in enumerate(rows) if refusal.reason in row.reasons), len(rows))
+    at = next((place for place, row in enumerate(rows) if refusal.reason in row.reasons), None)
+    if at is None:  # it is not known how far the method came
+        return [Fact(test, "") for test, _, _ in rows]
     facts = [Fact(test, compared(way), Verdict.PASSED) for test, _, compared in rows[:at]]
     for place, (test, _, compared) in enumerate(rows[at:]):
         facts.append(Fact(test, compared(way) if place == 0 else "", Verdict.NOT_REACHED if place else Verdict.REFUSED))

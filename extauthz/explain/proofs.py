@@ -25,6 +25,7 @@ from extauthz.domain.header_names import (
     X_CA_TIMESTAMP,
 )
 from extauthz.domain.request import Request
+from extauthz.domain.snapshot.directory import DirectoryUnavailable
 from extauthz.explain.fact import Row, moment, span, text
 from extauthz.explain.way import Way
 
@@ -38,7 +39,7 @@ def request_of(way: Way) -> Request:
 
 def api_of(way: Way) -> Api:
     """The API of a check that got so far that there is one."""
-    api = way.decision.about.api
+    api = way.about.api
     if api is None:
         raise ValueError("this check had no API")
     return api
@@ -90,7 +91,10 @@ def _body(way: Way) -> str:
 
 def _app_key(way: Way) -> str:
     app_key = request_of(way).headers.get(X_CA_KEY, b"").strip()
-    pair = way.checked.snapshot.directory.key_pair(app_key)
+    try:
+        pair = way.checked.snapshot.directory.key_pair(app_key)
+    except DirectoryUnavailable as error:
+        return str(error)
     if pair is None:
         return f"{text(app_key)} is in neither the configuration nor its registry" if app_key else "X-Ca-Key is missing"
     older = f"; its older secret holds until {moment(pair.previous_until_ms)}" if pair.previous_until_ms else ""
@@ -128,7 +132,7 @@ DIGEST: Final = (
     Row("nonce", (reason.NONCE_REQUIRED,), _nonce),
     Row("must be signed", (reason.SIGNED_HEADER_REQUIRED,), _must_be_signed),
     Row("body", (reason.BODY_TOO_LARGE, reason.BODY_UNAVAILABLE), _body),
-    Row("AppKey", (reason.APP_KEY_UNKNOWN,), _app_key),
+    Row("AppKey", (reason.APP_KEY_UNKNOWN, reason.REGISTRY_UNAVAILABLE), _app_key),
     Row("match", (reason.SIGNATURE_MISMATCH,), _signature),
     Row("strict mode", (reason.STRICT_REFUSED,), lambda way: api_of(way).digest.strict.value),
     Row("Content-MD5", (reason.CONTENT_MD5_INVALID,), _content_md5),
@@ -141,13 +145,13 @@ def _code_place(way: Way) -> str:
 
 
 def _code_app(way: Way) -> str:
-    app = way.decision.about.app
+    app = way.about.app
     return f"belongs to app {app.id}" if app is not None else "belongs to no app that is known"
 
 
 APP_CODE: Final = (
     Row("one AppCode", (reason.HEADER_REPEATED, reason.REQUEST_INVALID, reason.CREDENTIAL_AMBIGUOUS), _code_place),
-    Row("known", (reason.APP_CODE_UNKNOWN,), _code_app),
+    Row("known", (reason.APP_CODE_UNKNOWN, reason.REGISTRY_UNAVAILABLE), _code_app),
 )
 
 
@@ -202,7 +206,11 @@ def _time(seconds: object) -> str:
 
 
 JWT: Final = (
-    Row("one token", (reason.JWT_MISSING, reason.HEADER_REPEATED, reason.HEADER_INVALID), _token_place),
+    Row(
+        "one token",
+        (reason.JWT_MISSING, reason.HEADER_REPEATED, reason.HEADER_INVALID, reason.REQUEST_INVALID),
+        _token_place,
+    ),
     Row("form", (reason.JWT_MALFORMED,), _token_form),
     Row("keys", (reason.JWT_KEYS_UNAVAILABLE, reason.JWT_KEY_UNKNOWN), _token_keys),
     Row("signature and claims", (reason.JWT_INVALID, reason.JWT_EXPIRED, reason.JTI_REQUIRED), _token_claims),

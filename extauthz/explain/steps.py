@@ -14,6 +14,7 @@ from extauthz.domain.decision import Allow
 from extauthz.domain.header_names import X_CA_STAGE
 from extauthz.domain.ip import IpControl
 from extauthz.domain.request import Network, Stage
+from extauthz.domain.snapshot.directory import DirectoryUnavailable
 from extauthz.explain.fact import Fact, Verdict, moment, text, told_of
 from extauthz.explain.proofs import ROWS, api_of, request_of
 from extauthz.explain.way import Way
@@ -35,7 +36,10 @@ def told_steps(way: Way, binding: Network | None) -> list[Told]:
     """Every step in order, those that were not reached too. ``binding`` as for ``walk``."""
     steps = []
     for entry in way.entries:
-        facts = _network(way, binding) if entry.step == "network" else _FACTS[entry.step](way, entry)
+        try:
+            facts = _network(way, binding) if entry.step == "network" else _FACTS[entry.step](way, entry)
+        except DirectoryUnavailable as error:
+            facts = [Fact("registry", str(error), Verdict.REFUSED)]
         why = ""
         if entry.refusal is not None:
             why = ": ".join(part for part in (entry.refusal.reason.label, entry.refusal.detail) if part)
@@ -84,7 +88,7 @@ def _template(api: Api) -> str:
 
 
 def _domain(way: Way, _: Entry) -> list[Fact]:
-    group = api_of(way).group if way.decision.about.api else None
+    group = api_of(way).group if way.about.api else None
     binding = None if group is None else group.binding_of(request_of(way).host)
     if binding is None or (binding.network is None and binding.stage is None):
         return []
@@ -160,7 +164,7 @@ def _credential(way: Way, entry: Entry) -> list[Fact]:
 
 
 def _proof(way: Way, entry: Entry) -> list[Fact]:
-    names = str(entry.found.get("method", way.decision.about.method)).split("+")
+    names = str(entry.found.get("method", way.about.method)).split("+")
     facts: list[Fact] = []
     for name in names:
         facts += told_of(ROWS.get(name, ()), way, entry.refusal)
@@ -168,7 +172,7 @@ def _proof(way: Way, entry: Entry) -> list[Fact]:
 
 
 def _grant(way: Way, _: Entry) -> list[Fact]:
-    about, directory = way.decision.about, way.checked.snapshot.directory
+    about, directory = way.about, way.checked.snapshot.directory
     app, api, stage = about.app, about.api, about.stage
     if app is None or api is None or stage is None:
         return [Fact("app", "none is involved, so no grant is needed")]

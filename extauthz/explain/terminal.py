@@ -42,6 +42,7 @@ def print_outcome(console: Console, explained: Explained) -> None:
         console.print(
             f"the caller is told: {way.answered.status} {code} {escape(without_credentials(message))}", soft_wrap=True
         )
+    if way.denied is not None:
         console.print(f"look at: {escape(advice_of(decision))}", soft_wrap=True)
     for note in explained.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)

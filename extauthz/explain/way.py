@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from typing import Final, NamedTuple
 
 from extauthz.decide.pipeline import STEPS, Entry, decide_recorded
-from extauthz.domain.decision import Allow, Decision
+from extauthz.domain.decision import Allow, Decision, Deny, Subject
 from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
 from extauthz.replay.memory import MemoryReplayStore
@@ -35,6 +35,18 @@ class Way(NamedTuple):
     def decision(self) -> Decision:
         """What it ended in."""
         return self.checked.decision
+
+    @property
+    def denied(self) -> Deny | None:
+        """The denial; also what would be one, were it not in shadow."""
+        decision = self.decision
+        return decision if isinstance(decision, Deny) else decision.would_deny
+
+    @property
+    def about(self) -> Subject:
+        """Whom and what the check was about when it was refused, or else when it ended."""
+        denied = self.denied
+        return self.decision.about if denied is None else denied.about
 
     @property
     def not_reached(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ _WRITTEN_BY_ENVOY: Final = frozenset(
 )
 """Where Envoy sets, appends to or replaces what a client sent, unless it is told to keep it."""
 _EXTERNAL_ADDRESS: Final = "x-envoy-external-address"
+_PARTIAL: Final = "x-envoy-auth-partial-body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +57,39 @@ def question(sent: HttpRequest, entrance: Entrance) -> bytes:
     message = pb.CheckRequest()
     attributes = message.attributes
     http = attributes.request.http
-    http.id, http.method, http.protocol = "1", sent.method, "HTTP/1.1"
-    http.path = sent.target.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    http.host = sent.host
+    http.id, http.method, http.protocol = "1", _text(sent.method), "HTTP/1.1"
+    http.path, http.host = _text(sent.target), _text(sent.host)
     http.raw_body = sent.body
     add = http.header_map.headers.add
-    add(key=":authority", raw_value=sent.host.encode())
-    add(key=":path", raw_value=sent.target.encode("utf-8", "surrogateescape"))
-    add(key=":method", raw_value=sent.method.encode())
+    for name, told in ((":authority", sent.host), (":path", sent.target), (":method", sent.method)):
+        add(key=name, raw_value=_bytes(told))
     for name, raw_value in _as_envoy_has_them(sent):
-        add(key=name, raw_value=raw_value)
-    add(key=_EXTERNAL_ADDRESS, raw_value=entrance.peer.encode())
-    attributes.source.address.socket_address.address = entrance.peer
+        add(key=_text(name), raw_value=raw_value)
+    add(key=_EXTERNAL_ADDRESS, raw_value=_bytes(entrance.peer))
+    attributes.source.address.socket_address.address = _text(entrance.peer)
     attributes.destination.address.socket_address.port_value = entrance.port
     for key, value in entrance.context.items():
-        attributes.context_extensions[key] = value
+        attributes.context_extensions[_text(key)] = _text(value)
     return message.SerializeToString()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(text: str) -> str:
+    """Text that a message can hold: what was not UTF-8 is replaced."""
+    return _bytes(text).decode("utf-8", "replace")
 
 
 def _as_envoy_has_them(sent: HttpRequest) -> list[tuple[str, bytes]]:
     headers: list[tuple[str, bytes]] = []
     places: dict[str, int] = {}
+    is_chunked = False
     for written, value in sent.headers:
         name, stripped = written.lower(), value.strip(b" \t")
-        if name in _OF_ONE_HOP or name == _EXTERNAL_ADDRESS:
+        if name in _OF_ONE_HOP or name in (_EXTERNAL_ADDRESS, _PARTIAL):
+            is_chunked = is_chunked or name == "transfer-encoding"
             continue
         if name in JOINED and name in places:
             place = places[name]
@@ -87,8 +97,10 @@ def _as_envoy_has_them(sent: HttpRequest) -> list[tuple[str, bytes]]:
             continue
         places.setdefault(name, len(headers))
         headers.append((name, stripped))
-    if sent.body and "content-length" not in places:
-        headers.append(("content-length", str(len(sent.body)).encode()))
+    if sent.body:
+        if "content-length" not in places and not is_chunked:
+            headers.append(("content-length", str(len(sent.body)).encode()))
+        headers.append((_PARTIAL, b"false"))
     return headers
 
 

@@ -18,12 +18,12 @@ def retell(request: Request, headers: Mapping[str, bytes], query: str) -> bytes:
     attributes = message.attributes
     http = attributes.request.http
     http.id, http.method = request.stream_id, request.method
-    http.path = f"{request.path}?{query}" if query else request.path
+    http.path = _target(request, headers, query)
     http.host = headers.get("host", b"").decode("utf-8", "replace")
     if request.delivery is Delivery.NOT_DELIVERED and not request.body:
         http.size = 1
     if ":path" in headers or request.firsts:
-        _tell_raw(http, request, headers)
+        _tell_raw(http, request, headers, query)
     else:
         for name, value in headers.items():
             http.headers[name] = value.decode("utf-8", "replace")
@@ -39,13 +39,23 @@ def retell(request: Request, headers: Mapping[str, bytes], query: str) -> bytes:
     return message.SerializeToString()
 
 
-def _tell_raw(http: pb.AttributeContext.HttpRequest, request: Request, headers: Mapping[str, bytes]) -> None:
+def _target(request: Request, headers: Mapping[str, bytes], query: str) -> str:
+    raw = headers.get(":path", b"").decode("utf-8", "replace")
+    if raw and query == request.query and request.unread != "not UTF-8":
+        return raw  # with a question mark that nothing follows
+    return f"{request.path}?{query}" if query else request.path
+
+
+def _tell_raw(
+    http: pb.AttributeContext.HttpRequest, request: Request, headers: Mapping[str, bytes], query: str
+) -> None:
     add = http.header_map.headers.add
     for name, value in headers.items():
         if name == "host":
             continue
         if name == ":path":
-            add(key=name, raw_value=_NOT_UTF8 if request.unread == "not UTF-8" else http.path.encode())
+            unread = value if query == request.query else _NOT_UTF8
+            add(key=name, raw_value=unread if request.unread == "not UTF-8" else http.path.encode())
             continue
         first = request.firsts.get(name)
         if first is not None and value.startswith(first + b","):

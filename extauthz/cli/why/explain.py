@@ -12,9 +12,10 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from extauthz.cli.reading import read_config
+from extauthz.config import ServiceConfig
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.request import Network
-from extauthz.explain.current import current_snapshot, fetch_keys, needs_keys
+from extauthz.explain.current import current_snapshot, fetch_keys, keys_in_registry, needs_keys
 from extauthz.explain.diagnosis.mistakes.table import markdown_of_mistakes
 from extauthz.explain.explained import Asked, Explained, as_dict, differences, explain, outcome_of, told_of_captured
 from extauthz.explain.fact import parse_moment
@@ -93,23 +94,31 @@ def explain_check(
 
 
 def _explained(asked: Asked, path: Path, now_ms: int) -> Explained:
-    config = read_config(path, warn=lambda _: None)
+    config = _config(path)
     with ExitStack() as opened:
         try:
             snapshot = opened.enter_context(current_snapshot(config))
         except (StoreFault, SealBroken, MasterKeyFault, SQLAlchemyError, OSError) as error:
             typer.echo(f"the registry of {path} cannot be read: {type(error).__name__}: {error}", err=True)
             raise typer.Exit(2) from None
-        explained = explain(asked, snapshot, now_ms)
+        keys_of = keys_in_registry(config)
+        explained = explain(asked, snapshot, now_ms, keys_of)
         api = explained.way.decision.about.api
         if api is not None and needs_keys(api) and explained.way.decision.about.method:
             fetch_keys(snapshot, api)
-            explained = explain(asked, snapshot, now_ms)
+            explained = explain(asked, snapshot, now_ms, keys_of)
         return explained
 
 
+def _config(path: Path) -> ServiceConfig:
+    try:
+        return read_config(path, warn=lambda _: None)
+    except typer.Exit:
+        raise typer.Exit(2) from None  # 1 says that the request would be denied
+
+
 def _captured(request_id: str, path: Path) -> Captured:
-    folder = capture_folder(read_config(path, warn=lambda _: None))
+    folder = capture_folder(_config(path))
     kept = () if folder is None else folder.captured()
     found = next((one for one in kept if one.id == request_id.upper()), None)
     if found is None:

@@ -2,13 +2,13 @@
 
 import hmac
 from base64 import b64encode
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from typing import Final
 
 from extauthz.auth.string_to_sign import StringToSign
 from extauthz.domain import reason
-from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256
+from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, KeyPair
 from extauthz.domain.decision import Deny
 from extauthz.domain.header_names import X_CA_KEY, X_CA_SIGNATURE, X_CA_SIGNATURE_METHOD, as_written
 from extauthz.domain.request import Delivery, Request
@@ -29,12 +29,26 @@ _OTHER_SECRETS: Final = 300
 _HASHES: Final = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 
 
+KeysOf = Callable[[str], Sequence[KeyPair]]
+"""The key pairs of an app, by its id, as far as they can be had."""
+
+
+def no_keys(_app_id: str) -> Sequence[KeyPair]:
+    """Where the snapshot knows them all."""
+    return ()
+
+
 def diagnose(
-    request: Request, decision: Deny, snapshot: Snapshot, now_ms: int, given: bytes | None = None
+    request: Request,
+    decision: Deny,
+    snapshot: Snapshot,
+    now_ms: int,
+    given: bytes | None = None,
+    keys_of: KeysOf = no_keys,
 ) -> Diagnosis | None:
     """What is wrong with a request that was denied for its signature, timestamp, Content-MD5 or AppKey; else None.
 
-    ``given`` is the string that the client says it signed.
+    ``given`` is the string that the client says it signed. ``keys_of`` knows keys that the snapshot cannot list.
     """
     api = decision.about.api
     if decision.reason is reason.CONTENT_MD5_INVALID:
@@ -44,13 +58,12 @@ def diagnose(
     if decision.reason is reason.APP_KEY_UNKNOWN:
         return Diagnosis(suspicions=tuple(_keys_like_it(request, snapshot)))
     if decision.reason is reason.SIGNATURE_MISMATCH:
-        return _signature(request, snapshot, now_ms, given)
+        return _signature(request, secrets_to_try(request, snapshot, keys_of), given)
     return None
 
 
-def _signature(request: Request, snapshot: Snapshot, now_ms: int, given: bytes | None) -> Diagnosis | None:
+def _signature(request: Request, secrets: Sequence[Secret], given: bytes | None) -> Diagnosis | None:
     case = case_of(request)
-    secrets = secrets_to_try(request, snapshot, now_ms)
     if case is None or not secrets:
         return None
     server = StringToSign(request, case.names).primary()
@@ -94,7 +107,7 @@ def _as_signed(given: bytes, signature: bytes, method: str, secret: bytes) -> tu
     return text.removesuffix(b"\n"), False
 
 
-def secrets_to_try(request: Request, snapshot: Snapshot, now_ms: int) -> Sequence[Secret]:
+def secrets_to_try(request: Request, snapshot: Snapshot, keys_of: KeysOf = no_keys) -> Sequence[Secret]:
     """The secret of the request's AppKey, and after it those that the client may have taken for it."""
     directory = snapshot.directory
     pair = directory.key_pair(request.headers.get(X_CA_KEY, b"").strip())
@@ -106,7 +119,8 @@ def secrets_to_try(request: Request, snapshot: Snapshot, now_ms: int) -> Sequenc
         secrets.append(Secret(pair.previous, f"the secret before the last rotation, which held until {ended}"))
     own: list[Secret] = []
     others: list[Secret] = []
-    for _, other in islice(directory.key_pairs(), _LOOKED_THROUGH):
+    known = (other for _, other in islice(directory.key_pairs(), _LOOKED_THROUGH))
+    for other in chain(keys_of(pair.app_id), known):
         if other.app_key == pair.app_key or other.secret == pair.secret:
             continue
         if other.app_id == pair.app_id:

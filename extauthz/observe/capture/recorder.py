@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from extauthz.domain.decision import Deny
+from extauthz.domain.decision import Allow, Deny
 from extauthz.domain.header_names import X_CA_KEY
 from extauthz.domain.snapshot.directory import DirectoryUnavailable
 from extauthz.families import Gauge, OverWorkers
@@ -80,7 +80,9 @@ class Capturing(Collector):
     def record(self, checked: Checked) -> None:
         """See ``Capture.record``."""
         wanted = self._wanted
-        if wanted is None or not isinstance(checked.decision, Deny) or checked.request is None:
+        if wanted is None or checked.request is None:
+            return
+        if isinstance(checked.decision, Allow) and checked.decision.would_deny is None:
             return
         if self._now_ms() >= wanted.until_ms or not _is_of(checked, wanted):
             return
@@ -174,8 +176,11 @@ def _captured(checked: Checked) -> Captured:
     request = checked.request
     if request is None:
         raise ValueError("a check without a request is not captured")
-    hidden = without_credentials(request, checked.method, checked.decision.about.api)
+    decision = checked.decision
+    denied = decision if isinstance(decision, Deny) else decision.would_deny
+    hidden = without_credentials(request, checked.method, decision.about.api)
     return Captured(
-        checked.id, int(checked.at_s * 1000), checked.network.value, checked.revision, checked.label, checked.api,
+        checked.id, int(checked.at_s * 1000), checked.network.value, checked.revision,
+        checked.label if denied is None else denied.reason.label, checked.api,
         _app_of(checked), hidden.names, hidden.question,
     )  # fmt: skip

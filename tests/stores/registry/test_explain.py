@@ -52,6 +52,15 @@ def test_an_app_of_the_registry_is_explained_by_the_database(desk, secret, datab
     assert not (tmp_path / "no-replica").exists()
 
 
+def test_the_secret_of_another_key_of_the_same_app_is_named(desk, secret, database, tmp_path):
+    other = desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", "shop-key-0002")).app_secret
+    told = explained(tmp_path, database, tmp_path / "no-replica", other)
+    ((finding,),) = told["diagnosis"]["explanations"]
+    assert finding["name"] == "other_secret"
+    assert "AppKey shop-key-0002 of the same app" in finding["detail"]
+    assert secret not in str(told)
+
+
 def test_an_app_of_the_registry_is_explained_by_the_replica_of_this_host(desk, secret, database, host, tmp_path):
     host.start()
     host.follows(desk.store)

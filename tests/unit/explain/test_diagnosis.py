@@ -19,6 +19,8 @@ from extauthz.explain.terminal import print_explained
 from extauthz.wire.asking import Entrance, question
 from tests.mistaken_client import Call, signed_by
 from tests.unit.building import APP, KEY, NOW_MS, SECRET, api, request, signed, snapshot
+from tests.unit.wire.checking import demo
+from tests.unit.wire.test_sdk_cases import CASES, message_of
 
 HOUR_MS = 3_600_000
 
@@ -89,10 +91,10 @@ def asked(call, mistake, replace=("", ""), **options):
 
 def test_the_secrets_of_the_app_come_first_and_never_the_right_one_twice():
     known = snapshot(api(), keys={KEY: SECRET, "second": "other", "third": SECRET})
-    secrets = secrets_to_try(request(headers={"X-Ca-Key": KEY}), known, NOW_MS)
+    secrets = secrets_to_try(request(headers={"X-Ca-Key": KEY}), known)
     assert [secret.value for secret in secrets] == [SECRET.encode(), b"other"]
     assert "AppKey second of the same app" in secrets[1].told
-    assert not secrets_to_try(request(headers={"X-Ca-Key": "nobody"}), known, NOW_MS)
+    assert not secrets_to_try(request(headers={"X-Ca-Key": "nobody"}), known)
 
 
 def test_the_secret_before_the_last_rotation_is_named_when_it_was_used():
@@ -164,6 +166,18 @@ def test_what_a_proxy_writes_is_suspected_and_not_called_certain():
     gone = signed_by(Call(headers={"X-Tenant": "abc"})).raw().replace(b"X-Tenant: abc\r\n", b"")
     explained = explain(Asked(question(read_request(gone), Entrance())), snapshot(api()), NOW_MS)
     assert "X-Tenant is listed as signed, but did not arrive" in str(explained.diagnosis.suspicions)
+
+
+def test_the_recorded_client_whose_request_id_envoy_replaced_is_told_so():
+    """F5: the vendor's IoT SDK signs every header, X-Request-Id too."""
+    case = CASES["F5-x-request-id-signed"]
+    payload = message_of(case)
+    for header in payload.attributes.request.http.header_map.headers:
+        if header.key == "x-request-id":
+            header.raw_value = b"4b8f2c1e-0a5d-4f6b-9c3e-1d2a3b4c5d6e"
+    explained = explain(Asked(payload.SerializeToString()), demo()[0], case["clock_ms"])
+    assert explained.way.checked.label == "signature_mismatch"
+    assert explained.diagnosis.suspicions[0].startswith("X-Request-Id is signed, and Envoy")
 
 
 def test_what_is_denied_for_something_else_has_no_diagnosis():

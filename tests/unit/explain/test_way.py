@@ -1,9 +1,14 @@
 """Explaining ends as serving does, for every request that the suite has, and tells each step that led there."""
 
 import base64
+import re
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import extauthz.auth
 from demo.calls import demo_calls
 from extauthz.decide.pipeline import STEPS
 from extauthz.domain import reason
@@ -11,10 +16,11 @@ from extauthz.domain.api import ApiGroup, DomainBinding
 from extauthz.domain.app import Grant
 from extauthz.domain.decision import Allow
 from extauthz.domain.request import Network, Stage
+from extauthz.domain.snapshot.directory import DirectoryUnavailable
 from extauthz.explain.explained import Asked, as_dict, differences, explain, outcome_of
 from extauthz.explain.fact import Verdict
 from extauthz.explain.proofs import ROWS
-from extauthz.explain.reading import read_request
+from extauthz.explain.reading import UnreadableRequest, read_request
 from extauthz.wire.asking import Entrance, HttpRequest, question
 from tests.mistaken_client import MADE, Call, signed_by, variants_of
 from tests.unit.auth.test_vectors import OURS, SDK, snapshot_for
@@ -32,6 +38,7 @@ from tests.unit.building import (
     signed,
     snapshot,
 )
+from tests.unit.decide.test_shadow import shadowed
 from tests.unit.wire.checking import Notes, answer, demo, servicer
 from tests.unit.wire.test_sdk_cases import CASES, LENIENT, message_of
 
@@ -68,7 +75,7 @@ def told(explained):
     assert [step.step for step in explained.steps] == [step.name for step in STEPS]
     verdicts = [step.verdict for step in explained.steps if step.verdict is not Verdict.NOT_REACHED]
     if explained.way.entries:
-        refused = not isinstance(explained.way.decision, Allow)
+        refused = explained.way.denied is not None
         assert verdicts == [Verdict.PASSED] * (len(verdicts) - refused) + [Verdict.REFUSED] * refused
     assert as_dict(explained)["outcome"] == ("allow" if isinstance(explained.way.decision, Allow) else "deny")
 
@@ -194,14 +201,74 @@ def test_it_shows_no_app_code_and_no_token():
     assert "alg" in facts_of(explained, "proof")
 
 
+def test_what_is_in_shadow_is_explained_as_what_would_be_denied():
+    known = shadowed(snapshot(api()))
+    sent = read_request(signed_by(Call(query=[("b", "")]), "empty_as_equals").raw())
+    explained = explained_as_served(question(sent, Entrance()), known)
+    assert outcome_of(explained.way.decision) == "allow, would_deny (signature_mismatch)"
+    assert explained.diagnosis.explanations[0][0].name == "empty_as_equals"
+    assert "in shadow" in explained.notes[0]
+    assert step_of(explained, "proof").verdict is Verdict.REFUSED
+    assert (as_dict(explained)["would_deny"], as_dict(explained)["method"]) == ("signature_mismatch", "digest")
+    ungranted = explained_as_served(question(read_request(signed_by(Call()).raw()), Entrance()),
+                                    shadowed(snapshot(api(), grants=[])))  # fmt: skip
+    assert "none for API orders in stage RELEASE" in facts_of(ungranted, "grant")
+
+
 def test_an_anonymous_call_needs_no_grant():
     explained = ask(request(), snapshot(api(NONE)))
     assert "an anonymous call" in facts_of(explained, "credential")
     assert "no grant is needed" in facts_of(explained, "grant")
 
 
-def test_each_method_has_its_tests():
-    assert set(ROWS) == {DIGEST, APP_CODE, JWT}
+AUTH = Path(extauthz.auth.__file__).parent
+SOURCES = {DIGEST: ["digest.py"], APP_CODE: ["appcode.py"], JWT: ["jwt.py", "jwt_claims.py", "jwt_token.py"]}
+
+
+@pytest.mark.parametrize("method", SOURCES)
+def test_each_refusal_of_a_method_belongs_to_one_of_its_tests(method):
+    sources = "".join((AUTH / file).read_text() for file in SOURCES[method])
+    used = set(re.findall(r"reason\.([A-Z0-9_]+)", sources))
+    told = [one for row in ROWS[method] for one in row.reasons]
+    used_up = {"NONCE_USED", "JTI_USED"}
+    assert {getattr(reason, name) for name in used - used_up} <= set(told)
+    assert len(told) == len(set(told))
+    assert set(ROWS) == set(SOURCES)
+
+
+class Damaged:
+    """A directory of which nothing can be said."""
+
+    revision = file_revision = "damaged"
+
+    def __getattr__(self, name):
+        def fail(*_):
+            raise DirectoryUnavailable("the replica is damaged")
+
+        return fail
+
+
+def test_a_registry_that_cannot_be_asked_is_told_where_it_was_asked():
+    known = snapshot(api(), api(APP_CODE, id="coded", path="/coded"))._replace(directory=Damaged())
+    for sent in (signed(), request("GET", "/coded", {"Authorization": f"APPCODE {CODE}"})):
+        explained = ask(sent, known)
+        assert outcome_of(explained.way.decision) == "deny, registry_unavailable"
+        assert "the replica is damaged" in step_of(explained, "proof").refused_for
+
+
+@given(st.binary(max_size=200) | st.sampled_from([b"curl ", b"{", b"GET / HTTP/1.1\n"]).flatmap(
+    lambda start: st.binary(max_size=100).map(lambda rest: start + rest)))  # fmt: skip
+def test_whatever_is_pasted_is_explained_or_told_to_be_unreadable(pasted):
+    try:
+        payload = question(read_request(pasted), Entrance({"extauthz.api": "\udcff"}))
+    except UnreadableRequest:
+        return
+    explained_as_served(payload, demo()[0])
+
+
+@given(st.binary(max_size=100))
+def test_whatever_is_asked_is_explained(payload):
+    told(explain(Asked(payload), demo()[0], NOW_MS))
 
 
 def test_an_old_request_is_told_how_it_ended_at_its_own_time():
