@@ -77,7 +77,9 @@ def load(
     builder.build()
     skipped = _outside(validated) if without_secrets else frozenset[KeyPath]()
     problems = [one for one in combined(validated.problems, findings.problems) if one.path not in skipped]
-    notes = tuple(sorted((one for one in findings.notes if one.path not in skipped), key=lambda note: note.line))
+    notes = tuple(
+        sorted((one for one in findings.notes if one.path not in skipped), key=lambda note: (note.file, note.line))
+    )
     if problems:
         raise ConfigError(problems, notes)
     return ServiceConfig(validated.file, builder.snapshot(), path, source.text, notes)

@@ -16,10 +16,13 @@ class Problem:
     line: int
     """Counted from 1."""
     path: KeyPath
+    """In the file that includes all others."""
     message: str
+    own_path: KeyPath | None = None
+    """In an included file."""
 
     def __str__(self) -> str:
-        place = show_path(self.path)
+        place = show_path(self.path if self.own_path is None else self.own_path)
         return f"{self.file}:{self.line}: {place + ': ' if place else ''}{self.message}"
 
 
