@@ -68,6 +68,7 @@ def open_file(path: Path, *, write: bool = False) -> lmdb.Environment:
         opened = lmdb.open(
             str(path), subdir=False, map_size=MAP_BYTES, mode=0o600, readonly=not write, create=False,
             max_readers=MAX_READERS, max_spare_txns=0,
+            metasync=False,  # a crash of the machine may undo the last change, which is then read again
         )  # fmt: skip
         pages = opened.info()["last_pgno"] + 1
         if path.stat().st_size < pages * _PAGE:  # reading behind the end would end the process

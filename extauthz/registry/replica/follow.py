@@ -14,10 +14,11 @@ from extauthz.registry.database.migrate import check_schema
 from extauthz.registry.database.sealing import SealBroken
 from extauthz.registry.database.store import Store, StoreFault
 from extauthz.registry.replica.arrivals import Arrivals, arrivals_of
-from extauthz.registry.replica.feed import can_follow, changes_since, everything, position_of
+from extauthz.registry.replica.feed import can_follow, changes_since, position_of
 from extauthz.registry.replica.file import ReplicaBroken
 from extauthz.registry.replica.folder import ReplicaFolder
 from extauthz.registry.replica.last_uses import write_uses
+from extauthz.registry.replica.loading import Loading
 from extauthz.registry.replica.records import Position
 from extauthz.registry.replica.settings import Settings, TakenUp
 from extauthz.registry.replica.writing import FileWriter
@@ -40,6 +41,7 @@ class Replicator:
         self._arrivals: Arrivals | None = None
         self._name = "" if taken_up is None else taken_up.name
         self._writer: FileWriter | None = None if taken_up is None else taken_up.writer
+        self._loading: Loading | None = None
         self._status = self._folder.status()
         # By a clock that nobody sets: an age must not shrink when the wall clock is set back.
         self._confirmed_s = time.monotonic() - max(0.0, time.time() - self._status.confirmed_ms / 1000)
@@ -58,22 +60,31 @@ class Replicator:
                 failures += 1
                 self._fail(_told(error))
                 self._stopping.wait(min(MAX_BACK_OFF_S, 0.25 * 2 ** min(failures, 6)))
+        if self._loading is not None:
+            self._loading.wait(TELL_EVERY_S)
         self._close_store()
 
     def _look(self) -> None:
         """Bring the replica to where the registry is now."""
         store = self._open_store()
-        writer = self._writer
         with store.reading() as view:
             now = position_of(view)
-            if writer is None or self._folder.is_damaged(self._name) or not self._follow(view, writer, now):
-                self._writer = self._load(view, now)
-        self._beat()
+            self._take_over(view, now)
+            is_there = self._writer is not None and self._follow(view, self._writer, now)
+        if self._loading is None and (not is_there or self._must_be_renewed()):
+            self._loading = Loading(store, self._sealer, self._folder, self._stopping)
+        if is_there:
+            self._beat()
+        else:
+            self._keep_told()
+
+    def _must_be_renewed(self) -> bool:
+        """Whether the replica holds what is not to be believed, or was made with other master keys."""
+        writer = self._writer
+        return writer is None or writer.master_keys != self._sealer.key_ids or self._folder.is_damaged(self._name)
 
     def _follow(self, view: Connection, writer: FileWriter, now: Position) -> bool:
-        """Bring the replica there by what changed, if it can be."""
-        if writer.master_keys != self._sealer.key_ids:
-            return False
+        """Bring a replica there by what changed, if it can be."""
         if writer.position == now:
             return True
         if not can_follow(view, writer.position, now):
@@ -83,23 +94,29 @@ class Replicator:
         except ReplicaBroken as error:
             _log.error("the replica is made anew: %s", error)
             return False
+        except lmdb.Error:
+            if writer is self._writer and self._folder.is_damaged(self._name):
+                return False
+            raise
         return True
 
-    def _load(self, view: Connection, now: Position) -> FileWriter:
-        """Read everything into a file of its own and put that into force."""
-        began_s = time.monotonic()
-        name = self._folder.new_name()
-        path = self._folder.path / name
+    def _take_over(self, view: Connection, now: Position) -> None:
+        """Put into force what was read whole, once it is where the registry is now: nobody may see it go back."""
+        loading = self._loading
+        if loading is None or not loading.wait(0):
+            return
+        self._loading = None
+        writer = loading.writer()
+        is_there = False
         try:
-            writer = FileWriter.build(path, self._sealer, now, everything(view, self._sealer), self._keep_told)
-        except BaseException:
-            for left in (path, path.with_name(f"{name}-lock")):
-                left.unlink(missing_ok=True)
-            raise
-        self._name = name
-        self._folder.put_into_force(name)
-        _log.info("revision %d read whole in %.1f s", now.revision, time.monotonic() - began_s)
-        return writer
+            is_there = self._follow(view, writer, now)
+        finally:
+            if not is_there:
+                loading.discard()
+        if not is_there:
+            return
+        self._writer, self._name = writer, loading.name
+        self._folder.put_into_force(loading.name)
 
     def _open_store(self) -> Store:
         if self._store is None:
@@ -121,7 +138,9 @@ class Replicator:
         self._store = self._arrivals = None
 
     def _wait(self) -> None:
-        if self._arrivals is not None:
+        if self._loading is not None and self._writer is None:
+            self._loading.wait(self._settings.poll_s)  # there is nothing to follow yet
+        elif self._arrivals is not None:
             self._arrivals.wait(self._settings.poll_s, self._stopping)
 
     def _write_uses(self) -> None:

@@ -30,11 +30,11 @@ class Host:
         self.log = folder.parent / f"{folder.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "Host":
+    def start(self, *program: str) -> "Host":
+        """``program``: another replicator than the one that is shipped, as arguments of Python."""
+        command = [sys.executable, *(program or ("-m", "extauthz.registry.replica.replicator"))]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "extauthz.registry.replica.replicator"], stdin=subprocess.PIPE, stderr=log
-            )
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
         self.process.stdin.write(json.dumps(self.settings._asdict()).encode() + b"\n")
         self.process.stdin.flush()
         return self

@@ -81,6 +81,50 @@ def test_a_writer_that_is_killed_while_it_follows_leaves_a_whole_revision(desk, 
         assert agrees(desk, host, seen)
 
 
+SLOW_REPLICATOR = """
+import sys, time
+from pathlib import Path
+from extauthz.registry.replica import loading, replicator
+
+read, hold = loading.everything, Path(sys.argv[1])
+
+def slowly(view, sealer):
+    entries = list(read(view, sealer))
+    if hold.exists():
+        hold.with_name("reading").touch()
+    while hold.exists():
+        time.sleep(0.02)
+    yield from entries
+
+loading.everything = slowly
+sys.exit(replicator.main())
+"""
+
+
+def test_while_everything_is_read_again_changes_are_followed_and_nothing_goes_back(desk, host, tmp_path):
+    def is_granted() -> bool:
+        host.replica.look()
+        seen.append(host.replica.directory.grant("shop-web", "geocode", Stage.RELEASE) is not None)
+        return seen[-1]
+
+    seen, hold = [], tmp_path / "hold"
+    desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+    host.start("-c", SLOW_REPLICATOR, str(hold)).follows(desk.store)
+    assert is_granted()
+    name = host.folder.current()
+    hold.touch()
+    host.folder.report_damage(name)
+    eventually(hold.with_name("reading").exists)
+    desk.do(lambda tx: grants.revoke(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+    eventually(lambda: not is_granted(), why=host.log.read_text)
+    assert host.folder.current() == name, "what is being read is of the revision before"
+    seen.clear()
+    hold.unlink()
+    eventually(lambda: not is_granted() and host.folder.current() != name)
+    assert agrees(desk, host)
+    assert True not in seen, "what was revoked came back"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_flipped_bits_are_never_believed(populated, host, seed):
     dice = random.Random(seed)

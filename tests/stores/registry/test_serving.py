@@ -277,6 +277,7 @@ def now_text():
     return utc_text(time.time_ns() // 1_000_000)
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_worker_that_is_killed_is_replaced_by_one_that_decides_by_what_is_committed(desk, coded, start):
     running = start(workers=2)
     assert statuses(running, "/geocode", coded) == [200, 200]
