@@ -98,7 +98,8 @@ def _print(file: Path, findings: list[Finding]) -> None:
     for rule, found in together.items():
         left = [f"[{_STYLES[rule.level]}]{rule.level}: {rule.id}[/]"]
         for one in found:
-            place = f"line {one.line}: {show_path(one.path)}" if one.path else f"line {one.line}"
+            where = f"line {one.line}" if one.file == str(file) else f"{one.file}, line {one.line}"
+            place = f"{where}: {show_path(one.path)}" if one.path else where
             left.append(escape(f"{place}: {one.detail}"))
         table.add_row("\n".join(left), f"{escape(rule.why)}\n[green]{escape(rule.cure)}[/]")
     if findings:

@@ -32,16 +32,20 @@ MISTAKE: Final = Rule(
 def examine(subject: Subject, ignore: Collection[str] = ()) -> list[Finding]:
     """Examine a sound configuration: errors first, then warnings and notes, each in the order of the file."""
     source = Source(subject.config.path, subject.config.text)
-    found = []
-    for rule in RULES:
-        if rule.id in ignore:
-            continue
-        for spot in rule.examine(subject):
-            line = source.problem(spot.path, "").line
-            found.append(Finding(rule, str(subject.config.path), line, spot.path, spot.detail))
-    return sorted(found, key=lambda one: (tuple(Level).index(one.rule.level), one.line))
+    found = [
+        _finding(rule, source.problem(spot.path, spot.detail))
+        for rule in RULES
+        if rule.id not in ignore
+        for spot in rule.examine(subject)
+    ]
+    return sorted(found, key=lambda one: (tuple(Level).index(one.rule.level), one.file, one.line))
 
 
 def mistakes(problems: Iterable[Problem]) -> list[Finding]:
     """What makes a file unfit to be served, as findings."""
-    return [Finding(MISTAKE, one.file, one.line, one.path, one.message) for one in problems]
+    return [_finding(MISTAKE, one) for one in problems]
+
+
+def _finding(rule: Rule, at: Problem) -> Finding:
+    """A finding where it stands: in an included file as it is numbered there."""
+    return Finding(rule, at.file, at.line, at.path if at.own_path is None else at.own_path, at.message)

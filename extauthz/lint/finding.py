@@ -69,6 +69,7 @@ class Finding:
     line: int
     """Counted from 1."""
     path: KeyPath
+    """In that file."""
     detail: str
 
 

@@ -45,8 +45,9 @@ def secret_readable(subject: Subject) -> Iterator[Spot]:
             if file not in told and _is_readable_by_all(file):
                 told.add(file)
                 yield Spot(path, f"everybody on this machine may read {secret.file}")
-    if any(note.warned is Warned.SECRET_INLINE for note in config.notes) and _is_readable_by_all(config.path):
-        yield Spot((), "everybody on this machine may read this file, and secrets stand in it")
+    for note in config.notes:
+        if note.warned is Warned.SECRET_INLINE and _is_readable_by_all(Path(note.file)):
+            yield Spot(note.path, "everybody on this machine may read this file, and a secret stands in it")
 
 
 def _is_readable_by_all(file: Path) -> bool:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from extauthz.cli.main import app
@@ -193,3 +194,15 @@ def test_a_workflow_is_told_in_commands_of_one_line_each(seeded):
 def test_the_page_lists_every_finding_as_it_is():
     page = (Path(__file__).parents[3] / "docs" / "lint.md").read_text()
     assert lint("--rules").stdout.strip() in page
+
+
+def test_what_stands_in_an_included_file_is_found_there(tmp_path):
+    data = good()
+    included = {"apis": [{**data["apis"][0], "id": "lonely", "path": "/lonely"}]}
+    file = written(tmp_path, data | {"include": ["apis.yaml"]})
+    (tmp_path / "apis.yaml").write_text("# another team's\n" + yaml.safe_dump(included))
+    (one,) = found(file)
+    assert (one.rule.id, Path(one.file).name, one.line) == ("api-nobody-may-call", "apis.yaml", 3)
+    assert one.path == ("apis", 0)
+    told = json.loads(lint(file, "--sarif").stdout)["runs"][0]["results"][0]["locations"][0]
+    assert told["physicalLocation"]["artifactLocation"]["uri"].endswith("apis.yaml")
