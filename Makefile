@@ -104,11 +104,22 @@ fuzz: $(READY) ## atheris on every target; SECONDS_OF_FUZZING=300, what it finds
 fuzz-quick: $(READY) ## the same for 20 seconds, as CI runs it
 	$(BIN)/python -m fuzz --seconds 20 --seed 1
 
+fuzz-front: $(FRONT)/.ready ## strangers' frames at the front, through its socket; SECONDS_OF_FUZZING=300
+	$(BIN)/python -m fuzz.front --seconds $(or $(SECONDS_OF_FUZZING),300) $(ARGS)
+
 limits: $(READY) ## search for what costs most of a stranger's requests: SECONDS_OF_SEARCH=60, the table of docs/limits.md
 	$(BIN)/python -m bench.worst $(or $(SECONDS_OF_SEARCH),60)
 
 soak: $(READY) ## an hour of steady load (SECONDS_OF_SOAK=3600): is memory flat, are file descriptors?
 	$(BIN)/python -m bench.soak --seconds $(or $(SECONDS_OF_SOAK),3600) $(ARGS)
+
+trials: $(READY) ## a hundred revocations through the admin API at a real Envoy, on SQLite and PostgreSQL: all within a second?
+	TRIALS=$(or $(TRIALS),100) $(BIN)/python -m pytest -p no:benchmark -q --log-cli-level=INFO \
+	    tests/stores/registry -k revocation_through_the_api $(ARGS)
+
+bench-registry: compiled ## the registry at a million apps, on SQLite and on PostgreSQL; ten minutes or more each
+	$(ON_COMPILED) $(BIN)/python -m bench.registry $(ARGS)
+	$(ON_COMPILED) $(BIN)/python -m bench.registry --postgresql $(ARGS)
 
 bench: compiled bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
 	$(ON_COMPILED) $(BIN)/python -m bench $(ARGS)
@@ -211,4 +222,4 @@ format: $(READY) ## let ruff format and mend what it can
 clean: ## remove what was built or downloaded
 	rm -rf $(VENV) $(COMPILED) $(FRONT) dist .pythons front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: prometheus helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: prometheus helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick fuzz-front limits soak trials bench-registry bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

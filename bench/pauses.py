@@ -7,8 +7,11 @@ loop waited for a core: so a busy machine says about the same as an idle one.
 
 import argparse
 import asyncio
+import json
 import secrets
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -25,6 +28,7 @@ from extauthz.serve.process import Process
 
 EDGES_MS: Final = (1, 2, 5, 10, 20, 50)
 TURN_S: Final = 0.002
+_KEYS_FROM: Final = 600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +52,26 @@ class Pauses:
         ]
 
 
-def write_apps(file: Path, count: int, owner: str, ports: tuple[int, int]) -> None:
-    """A configuration of so many apps, each with a key, a code and a grant."""
+def first_key() -> str:
+    """The AppKey of the first app."""
+    return str(_KEYS_FROM)
+
+
+def write_apps(file: Path, count: int, owner: str, ports: tuple[int, int], secret: str = "") -> None:
+    """A configuration of so many apps, each with a key, a code and a grant. ``secret`` is that of the first."""
     with file.open("w") as out:
         out.write(f"listen: [{{address: '127.0.0.1:{ports[0]}'}}]\noperations: 127.0.0.1:{ports[1]}\n")
         out.write("watch: false\ndrain: 0\ndecision_log: {destination: none}\ngroups: [{id: g, domains: ['*']}]\n")
         out.write("apis: [{id: orders, group: g, methods: [GET], path: /v1/orders, auth: {internet: digest}}]\n")
-        out.writelines(("apps:\n", *(_app(number, owner) for number in range(count))))
+        out.writelines(("apps:\n", *(_app(number, owner, "" if number else secret) for number in range(count))))
         out.writelines(("grants:\n", *(f"  - {{app: app-{number}, apis: [orders]}}\n" for number in range(count))))
 
 
-def _app(number: int, owner: str) -> str:
-    key, code = secrets.token_hex(16), secrets.token_hex(16)
+def _app(number: int, owner: str, secret: str) -> str:
+    key, code = secret or secrets.token_hex(16), secrets.token_hex(16)
     return (
         f"  - id: app-{number}\n    owner: {owner}\n"
-        f"    keys: [{{app_key: '{600_000_000 + number}', app_secret: {key}}}]\n    app_codes: [{code}]\n"
+        f"    keys: [{{app_key: '{_KEYS_FROM + number}', app_secret: {key}}}]\n    app_codes: [{code}]\n"
     )
 
 
@@ -119,11 +128,24 @@ def _free_ports() -> Iterator[int]:
             yield bound.getsockname()[1]
 
 
+def measured_apart(apps: int) -> Pauses:
+    """The same in a process of its own, which then ends with all that it used."""
+    command = [sys.executable, "-m", "bench.pauses", "--apps", str(apps), "--json"]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    seconds, gaps_ms = json.loads(told)
+    return Pauses(seconds, tuple(gaps_ms))
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--apps", type=int, default=100_000)
+    arguments.add_argument("--json", action="store_true", help="all gaps, for another program")
+    chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-pauses-") as name:
-        pauses = measure(Path(name), arguments.parse_args().apps)
+        pauses = measure(Path(name), chosen.apps)
+    if chosen.json:
+        print(json.dumps([pauses.reload_s, pauses.gaps_ms]))
+        return
     print(f"{pauses.reload_s:.1f} s of processor time, {len(pauses.gaps_ms)} turns of the loop meanwhile")
     print(f"p50 {pauses.at(0.5):.2f}, p99 {pauses.at(0.99):.2f}, longest {pauses.gaps_ms[-1]:.2f} ms")
     for between, count in pauses.histogram():

@@ -7,6 +7,7 @@ ever come here: a contract in pyproject.toml keeps whatever serves from importin
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
+from extauthz.decide.credential_choice import which_credential
 from extauthz.decide.pipeline import STEPS
 from extauthz.decide.progress import Progress
 from extauthz.domain import reason
@@ -36,8 +37,6 @@ class Reached(NamedTuple):
     """How far a check came."""
 
     check: Progress
-    step: str
-    """The step that refused; empty when none did."""
     refusal: Refusal | None
 
 
@@ -64,13 +63,13 @@ def walk(
             continue
         if name in _WITHOUT_CREDENTIAL:
             if proof is None:
-                return Reached(check, "", None)
+                return Reached(check, None)
             refusal = _WITHOUT_CREDENTIAL[name](check, proof)
         else:
             refusal = run(check)
         if refusal is not None:
-            return Reached(check, name, refusal)
-    return Reached(check, "", None)
+            return Reached(check, refusal)
+    return Reached(check, None)
 
 
 def _assume_credential(check: Progress, proof: Assumed) -> Refusal | None:
@@ -84,10 +83,10 @@ def _assume_credential(check: Progress, proof: Assumed) -> Refusal | None:
             return Refusal(reason.CREDENTIAL_MISSING, detail=f"only an app may call from {check.request.network}")
         check.methods = fitting[0]
         return None
-    methods = frozenset(proof.method.split("+")) - {AuthMethod.NONE}
+    if proof.method == AuthMethod.NONE:
+        return which_credential(check)  # the request that stands for it carries none either
+    methods = frozenset(proof.method.split("+"))
     if methods not in alternatives:
-        if not methods:
-            return Refusal(reason.CREDENTIAL_MISSING)
         return Refusal(reason.METHOD_REFUSED, detail=f"{proof.method} is not accepted on {check.request.network}")
     check.methods = methods
     return None

@@ -56,10 +56,10 @@ def can(
     """
     left_out = _UNASKED if address else (*_UNASKED, *_ADDRESSES)
     request = _request(api, stage, network, address)
-    check, step, refusal = walk(request, snapshot, now_ms, Assumed("", app_id), left_out, api)
+    check, refusal = walk(request, snapshot, now_ms, Assumed("", app_id), left_out, api)
     if refusal is not None and not needs_app(api, network):
         other = walk(request, snapshot, now_ms, Assumed(""), left_out, api)
-        check, step, refusal = other if other.refusal is None else (check, step, refusal)
+        check, refusal = other if other.refusal is None else (check, refusal)
     grant = snapshot.directory.grant(app_id, api.id, stage)
     of_app = bool(APP_METHODS.intersection(getattr(check, "methods", ())))
     if refusal is not None:

@@ -1,6 +1,6 @@
 """Where answers come from: the apps and grants of a configuration file, and of the registry that it names."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -27,20 +27,20 @@ class Sources:
     """Of the file, and behind it the registry."""
     registry: RegistryView | None
     view: Connection | None
+    of_file: Mapping[str, frozenset[str]]
+    """By app of the file: the methods that it has a credential for."""
 
     @classmethod
     def of(cls, config: ServiceConfig, view: Connection | None) -> "Sources":
         """``view`` is one of the registry's database; None: the file has no registry."""
         registry = None if view is None else RegistryView(view)
-        return cls(config, joined(config.snapshot, registry), registry, view)
+        of_file = {app.id: _methods(app.keys, app.app_codes) for app in config.file.apps}
+        return cls(config, joined(config.snapshot, registry), registry, view, of_file)
 
     def proves(self, app_id: str) -> frozenset[str]:
         """The methods that an app has a credential for."""
-        for app in self.config.file.apps:
-            if app.id == app_id:
-                return _methods(app.keys, app.app_codes)
-        if self.view is None:
-            return frozenset()
+        if app_id in self.of_file or self.view is None:
+            return self.of_file.get(app_id, frozenset())
         keys, codes = (
             self.view.execute(select(table.c.app_id).where(table.c.app_id == app_id).limit(1)).all()
             for table in (KEY_PAIRS, APP_CODES)

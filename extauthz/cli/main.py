@@ -20,6 +20,7 @@ PLACES: Final = {
     "capture": Place(f"{_CLI}.why.capture", "capture", "Keep denied checks for a while, for `explain ID`."),
     "envoy-cluster": Place(f"{_CLI}.envoy_cluster", "envoy_cluster", "Print the Envoy cluster that lists the workers."),
     "schema": Place(f"{_CLI}.schema", "schema", "Print the JSON Schema of the configuration file."),
+    "rehearse": Place(f"{_CLI}.rehearse", "rehearse", "Decide a log by another configuration: who would lose access."),
     "reasons": Place(f"{_CLI}.why.reasons", "reasons", "Explain the reasons that logs, metrics and callers are shown."),
     "doctor": Place(f"{_CLI}.doctor", "doctor", "Examine files of Envoy, Istio or Envoy Gateway for holes."),
     "registry": Place(f"{_REGISTRY}.registry", "registry", "The registry's database and its master keys."),

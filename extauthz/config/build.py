@@ -91,7 +91,9 @@ def _load(source: Source, path: Path, now_ms: int, without_secrets: bool) -> Ser
         builder.build()
         skipped = _outside(validated) if without_secrets else frozenset[KeyPath]()
         problems = [one for one in combined(validated.problems, findings.problems) if one.path not in skipped]
-        notes = tuple(sorted((one for one in findings.notes if one.path not in skipped), key=lambda note: note.line))
+        notes = tuple(
+            sorted((one for one in findings.notes if one.path not in skipped), key=lambda note: (note.file, note.line))
+        )
         if problems:
             raise ConfigError(problems, notes)
         file = validated.file

@@ -18,7 +18,8 @@ def files_of(file: ConfigFile, path: Path) -> frozenset[Path]:
     path = path.absolute()
     named = (one.file for _, one in _outside_apps(file) if isinstance(one, FromFile))
     of_apps = (one.file for _, one in _of_apps(file) if isinstance(one, FromFile))
-    return frozenset({path, *(path.parent / file for file in (*named, *of_apps))})
+    included = (Path(name) for name in file.include)
+    return frozenset({path, *(path.parent / file for file in (*named, *of_apps, *included))})
 
 
 def secrets_of(file: ConfigFile) -> Iterator[tuple[KeyPath, Named]]:

@@ -30,7 +30,8 @@ class Line:
     path: KeyPath
 
     def __str__(self) -> str:
-        return f"line {self.source.problem(self.path, '').line}"
+        place = self.source.problem(self.path, "")
+        return f"line {place.line}" + (f" of {place.file}" if place.file != str(self.source.file) else "")
 
 
 class Findings:

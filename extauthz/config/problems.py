@@ -38,12 +38,15 @@ class Problem:
     line: int
     """Counted from 1."""
     path: KeyPath
+    """In the file that includes all others."""
     message: str
     warned: Warned | None = None
     """What it warns of; None: it is a mistake."""
+    own_path: KeyPath | None = None
+    """In an included file."""
 
     def __str__(self) -> str:
-        place = show_path(self.path)
+        place = show_path(self.path if self.own_path is None else self.own_path)
         return f"{self.file}:{self.line}: {place + ': ' if place else ''}{self.message}"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from extauthz.config.names import HeaderName, Node, Section
+from extauthz.config.names import HeaderName, Node, Section, Text
 from extauthz.config.sections.admin import Admin
 from extauthz.config.sections.apis.api import ApiEntry
 from extauthz.config.sections.apps.app import AppEntry
@@ -31,6 +31,7 @@ class ConfigFile(Section):
     """The configuration of an extauthz service.
 
     ```yaml
+    include: [apis-of-the-shop.yaml, apps.yaml]
     listen: [{address: "127.0.0.1:9191", network: internet}]
     operations: 127.0.0.1:9901
     transport: auto
@@ -58,6 +59,9 @@ class ConfigFile(Section):
     ```
     """
 
+    include: list[Text] = Field(
+        default_factory=list, description="further files with groups, plugins, apis, apps and grants, added to these"
+    )
     listen: Annotated[list[Listen], Field(min_length=1)] = Field(description="where Envoy asks")
     operations: Node = Field("127.0.0.1:9901", description="host:port of /metrics, /healthz and /readyz")
     transport: Literal["auto", "grpcio", "front"] = Field(

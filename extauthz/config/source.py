@@ -1,4 +1,4 @@
-"""The YAML file as data that remembers on which line each key stands."""
+"""The YAML file, and those that it includes, as data that remembers where each key stands."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,25 @@ from extauthz.pauses import release
 
 _SHARDS: Final = 256
 _QUOTED = re.compile(r"'.*'", re.DOTALL)
+_LISTS: Final = ("groups", "plugins", "apis", "apps", "grants")
+"""What an included file may hold: lists, whose entries come after those of the file that includes it."""
+_BETWEEN: Final = "\0"
+"""Between the files in ``Source.text``: no YAML file holds it."""
+
+
+class _Reader:
+    """A text in pieces: the parser encodes what it reads, and of all at once that takes long."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._read = 0
+
+    def read(self, size: int = -1) -> str:
+        """The next piece; everything that is left where nobody says how much."""
+        begin, self._read = self._read, self._read + size if size >= 0 else len(self._text)
+        return self._text[begin : self._read]
+
+
 _LOADER: Any = yaml.SafeLoader
 if yaml.__with_libyaml__:
     from yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -22,7 +41,7 @@ if yaml.__with_libyaml__:
         """CSafeLoader, but for the composer: its one in C holds the interpreter, and all checks, for the whole file."""
 
         def __init__(self, text: str) -> None:
-            CParser.__init__(self, text)
+            CParser.__init__(self, _Reader(text))
             Composer.__init__(self)
             SafeConstructor.__init__(self)
             Resolver.__init__(self)
@@ -46,22 +65,74 @@ class _Lines:
 
 
 class Source:
-    """One configuration file: its data, and the line of every key path."""
+    """A configuration file with those that it includes: their data, and the line of every key path."""
 
-    def __init__(self, file: Path, text: str | None = None) -> None:
-        """Parse ``text``, or read it from the file. Raises ConfigError: not readable, not YAML, or a repeated key."""
+    def __init__(self, file: Path, text: str | None = None, *, is_included: bool = False) -> None:
+        """Parse ``text``, or read it from the files. ``is_included``: by another one, so that it includes none itself.
+
+        Raises ConfigError: not readable, not YAML, a repeated key, or an included file that holds what it may not.
+        """
         self.file = file
         self._lines = _Lines()
         self._faults: list[Problem] = []
-        self.text = self._read() if text is None else text
+        self._places: dict[tuple[str, int], tuple[Source, int]] = {}
+        """By section and index of an entry: the included file where it stands, and its index there."""
+        self._included: list[Source] = []
+        own, *included = (self._read(),) if text is None else text.split(_BETWEEN)
+        self.text = own
         self.data: Any = self._parse(self.text)
         if not self.data and not self.text.strip():
             raise ConfigError([self.problem((), "the file is empty; begin with `listen:`, `groups:` and `apis:`")])
+        if not is_included:
+            self._include(included)
         if self._faults:
             raise ConfigError(self._faults)
 
+    def _include(self, texts: list[str]) -> None:
+        """Add the entries of the included files. ``texts`` is what stands in them; empty: it is read."""
+        named = self.data.get("include") if isinstance(self.data, dict) else None
+        names = named if isinstance(named, list) else []
+        for number, name in enumerate(names):
+            path = ("include", number)
+            if not isinstance(name, str) or not name:
+                continue  # reported with the shape
+            if name in names[:number] or (self.file.parent / name).resolve() == self.file.resolve():
+                self._faults.append(self.problem(path, "is included already; take it out"))
+                continue
+            text = texts[number] if number < len(texts) else None
+            other = Source(self.file.parent / name, text, is_included=True)
+            self.text += _BETWEEN + other.text
+            self._included.append(other)
+            self._faults += other.misplaced()
+            for section in _LISTS if isinstance(other.data, dict) else ():
+                self._add(section, other)
+
+    def _add(self, section: str, other: "Source") -> None:
+        entries = other.data.get(section)
+        if not entries or not isinstance(entries, list):
+            return
+        own = self.data.setdefault(section, [])
+        if not isinstance(own, list):  # reported with the shape
+            return
+        for index in range(len(entries)):
+            self._places[section, len(own) + index] = (other, index)
+        own += entries
+
+    def misplaced(self) -> list[Problem]:
+        """What this file may not hold when another one includes it."""
+        if not isinstance(self.data, dict):
+            return [self.problem((), f"an included file must be a mapping of {', '.join(_LISTS)}")]
+        wrong = [self.problem((key,), "must stand in the file that includes this one")
+                 for key in self.data if key not in _LISTS]  # fmt: skip
+        return wrong + [self.problem((key,), "must be a list") for key in self.data
+                        if key in _LISTS and not isinstance(self.data[key], list)]  # fmt: skip
+
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A mistake at a key path, with the line of the deepest part of it that stands in the file."""
+        if len(path) > 1 and (path[0], path[1]) in self._places:
+            other, index = self._places[str(path[0]), int(path[1])]
+            found = other.problem((path[0], index, *path[2:]), message)
+            return Problem(found.file, found.line, path, message, own_path=found.path)
         known: KeyPath = ()
         for part in path:
             if self._lines.get((*known, part)):
@@ -95,7 +166,9 @@ class Source:
 
     def release(self) -> None:
         """Let go of everything in steps; nothing can be looked up any more."""
-        release(*self._lines.shards)
+        for other in self._included:
+            other.release()
+        release(self._places, *self._lines.shards)
         if isinstance(self.data, dict):
             release(*(section for section in self.data.values() if isinstance(section, list)))
 

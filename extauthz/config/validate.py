@@ -66,7 +66,9 @@ def validate(source: Source) -> Validated:
 def combined(first: list[Problem], others: list[Problem]) -> list[Problem]:
     """Both in the order of the file; of a place that ``first`` names the others say nothing more."""
     places = {problem.path for problem in first}
-    return sorted((*first, *(one for one in others if one.path not in places)), key=lambda problem: problem.line)
+    return sorted(
+        (*first, *(one for one in others if one.path not in places)), key=lambda problem: (problem.file, problem.line)
+    )
 
 
 def shape_problems(source: Source, model: type[BaseModel], details: list[ErrorDetails]) -> list[Problem]:

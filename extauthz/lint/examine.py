@@ -6,7 +6,7 @@ from typing import Final
 from extauthz.config.problems import Problem
 from extauthz.config.source import Source
 from extauthz.lint.finding import Finding, Level, Rule, Subject
-from extauthz.lint.rules import apis, apps, capture, operation, plugins, registry, routes, secrets, shadow
+from extauthz.lint.rules import apis, apps, operation, plugins, registry, routes, secrets, shadow
 
 RULES: Final[tuple[Rule, ...]] = (
     *routes.RULES,
@@ -16,7 +16,6 @@ RULES: Final[tuple[Rule, ...]] = (
     *plugins.RULES,
     *operation.RULES,
     *shadow.RULES,
-    *capture.RULES,
     *registry.RULES,
 )
 """Everything that the lint looks for."""

@@ -14,6 +14,7 @@ from extauthz.domain.context_keys import API_KEY, STAGE_KEY, VPC_ID_KEY
 from extauthz.domain.decision import Allow
 from extauthz.domain.header_names import X_CA_STAGE
 from extauthz.domain.reason import CATALOGUE
+from extauthz.domain.request import Stage
 from extauthz.wire.checked import Checked
 
 LINE_BYTES: Final = 4096
@@ -25,6 +26,7 @@ _NAME: Final = 128
 _SHORT: Final = 60
 """Characters that are kept of it when the line would be too long: each takes up to twelve bytes as JSON."""
 _KINDS: Final = 4096
+_STAGES: Final = {stage.value.encode(): stage.value for stage in Stage}
 
 Kind = tuple[str, str, str, str, str, str, str, str, str, str, str, str, str, str]
 """What many checks share: decision, reason, API, stage, method, app, network, reading, warning, would_deny, credential,
@@ -35,7 +37,7 @@ keep APIs, tokens and key sets in memory that a reload has replaced.
 """
 Entry = tuple[float, str, float, str, Kind, str, str, str, str, str, str]
 """Time in seconds since 1970, request id, seconds it took, revision, kind, method, host and path, peer, detail, the
-client's address where it is not the peer, and the stage asked for where none was found.
+client's address where it is not the peer, and the stage that was asked for.
 
 A plain tuple of short texts: made in the path of a check, and what waits must not keep bodies and tokens in memory.
 """
@@ -44,18 +46,19 @@ A plain tuple of short texts: made in the path of a check, and what waits must n
 def entry_of(checked: Checked) -> Entry:
     """What the log keeps of a check until its line is made."""
     request, decision = checked.request, checked.decision
+    client = asked = route = route_stage = vpc_id = ""
     if request is None:
-        method = place = peer = client = asked = route = route_stage = vpc_id = ""
+        method = place = peer = ""
     else:
         method, place, peer = request.method[:_SHORT], request.host + request.path, request.peer
         if len(place) > _TEXT:
             place = place[:_TEXT]
-        client, asked = "", "" if checked.stage else request.headers.get(X_CA_STAGE, b"")[:_SHORT].decode("latin-1")
-        settings = checked.snapshot.gateway.settings
-        if settings.trust_external_address:
-            address = client_address(request, settings)[:_SHORT]
-            client = "" if address == peer else address
-        route = route_stage = vpc_id = ""
+        stage = request.headers.get(X_CA_STAGE)
+        if stage:
+            asked = _STAGES.get(stage) or stage[:_SHORT].decode("latin-1")
+        if checked.snapshot.gateway.settings.trust_external_address:
+            client = client_address(request, checked.snapshot.gateway.settings)[:_SHORT]
+            client = "" if client == peer else client
         context = request.context
         if context:
             route, route_stage = context.get(API_KEY, "")[:_NAME], context.get(STAGE_KEY, "")[:_NAME]
@@ -69,8 +72,9 @@ def entry_of(checked: Checked) -> Entry:
         checked.outcome, checked.label, checked.api, checked.stage, checked.method, checked.app,
         checked.network.value, reading, warning, checked.would_deny, credential, route, route_stage, vpc_id,
     )  # fmt: skip
-    about = (checked.at_s, checked.id, checked.seconds, checked.revision)
-    return (*about, kind, method, place, peer, detail, client, asked)
+    return (
+        checked.at_s, checked.id, checked.seconds, checked.revision, kind, method, place, peer, detail, client, asked
+    )  # fmt: skip
 
 
 class LineMaker:
@@ -101,13 +105,14 @@ class LineMaker:
         if room < 0:
             http = quoted(f"{method} {place[:_SHORT]}") if method or place else ""
             peer, detail = peer[:_SHORT], detail[:_SHORT]
-        if http:
-            line = f'{line},"http":{http},"peer":{quoted(peer)}'
+        more = f',"asked_stage":{quoted(asked)}' if asked else ""
         if client:
-            line = f'{line},"client":{quoted(client)}'
-        if asked:
-            line = f'{line},"asked_stage":{quoted(asked)}'
-        return f'{line},"detail":{quoted(detail)}}}\n' if detail else line + "}\n"
+            more += f',"client":{quoted(client)}'
+        if detail:
+            more += f',"detail":{quoted(detail)}'
+        if http:
+            return f'{line},"http":{http},"peer":{quoted(peer)}{more}}}\n'
+        return f"{line}{more}}}\n"
 
     def _shared(self, kind: Kind, revision: str) -> str:
         decision, label, api, stage, method, app, network, reading, warning, would_deny = kind[:10]

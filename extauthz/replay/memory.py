@@ -51,7 +51,7 @@ class Room:
     """
 
     def __init__(self, capacity: int, share: float) -> None:
-        """``capacity`` is the number of live values; one takes about 450 bytes. With a share of 1 there is no limit."""
+        """``capacity`` is the number of live values; one takes about 370 bytes. With a share of 1 there is no limit."""
         self.capacity = capacity
         self.refused: dict[str, int] = {}
         """Values refused because their holder had its share, by holder: at most MAX_NAMED of them, then NOT_NAMED."""

@@ -11,6 +11,7 @@ from tests.gateway import (
     FORM_TYPE,
     Answer,
     Gateway,
+    Header,
     connection_manager,
     patient_bootstrap,
     shipped_config,
@@ -127,7 +128,7 @@ def _two_proofs(gateway: Gateway) -> Answer:
     return gateway.signed("GET", "/either", extra=[("Authorization", f"Bearer {token}")])
 
 
-def _twice(make: Callable[[Gateway], list[tuple[str, Any]]], target: str) -> Callable[[Gateway], Answer]:
+def _twice(make: Callable[[Gateway], list[Header]], target: str) -> Callable[[Gateway], Answer]:
     def call(gateway: Gateway) -> Answer:
         headers = make(gateway)
         first = gateway.call("GET", target, headers)
@@ -137,7 +138,7 @@ def _twice(make: Callable[[Gateway], list[tuple[str, Any]]], target: str) -> Cal
     return call
 
 
-def _once_token(gateway: Gateway) -> list[tuple[str, str]]:
+def _once_token(gateway: Gateway) -> list[Header]:
     return [("Authorization", f"Bearer {make_token(gateway.private_jwk, sub='x', jti=str(time.time_ns()))}")]
 
 

@@ -1,22 +1,28 @@
 """Every reason is provoked through a real Envoy where a call can, told as the catalogue says, and counted."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
+from demo.stack import ROOT
 from extauthz.domain.reason import CATALOGUE
 from tests.envoy.every_reason import CASES, ELSEWHERE, bootstrap, config
 from tests.gateway import Gateway, running_gateway
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(tmp_path_factory.mktemp("reasons"), bootstrap(), config()) as running:
         yield running
+
+
+def test_every_reason_is_provoked_by_a_test_here_or_elsewhere():
+    assert not set(CASES) & set(ELSEWHERE)
+    assert {*CASES, *ELSEWHERE} == set(CATALOGUE)
+    for label, test in ELSEWHERE.items():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(), label
 
 
 def metrics(stack: Gateway) -> str:
@@ -57,11 +63,3 @@ def shadow_lets_pass(stack: Gateway) -> None:
     assert 'extauthz_would_deny_total{api="watched",reason="signature_mismatch"} 1.0' in metrics(stack)
     ready = httpx.get(f"http://127.0.0.1:{stack.stack.ports.operations}/readyz", trust_env=False).json()
     assert [one["id"] for one in ready["shadow"]] == ["watched"]
-
-
-def test_every_reason_is_provoked_by_a_test():
-    assert not set(CASES) & set(ELSEWHERE)
-    assert {*CASES, *ELSEWHERE} == set(CATALOGUE)
-    for label, test in ELSEWHERE.items():
-        file, _, name = test.partition("::")
-        assert f"def {name}(" in (ROOT / file).read_text(), label

@@ -87,6 +87,10 @@ def who_can(
         known = _api(sources, api)
         stages = sorted(known.stages) if stage is None else [stage]
         _list(list(sources.who_can(known, stages, _networks(network), now_ms, limit)), as_json, "nobody may call it")
+        if sources.registry is not None and len(sources.registry.apps_granted(api, limit + 1)) > limit:
+            typer.echo(
+                f"only the first {limit} apps of the registry with a grant were looked at; raise --limit", err=True
+            )
 
 
 def what_can(

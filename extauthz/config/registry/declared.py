@@ -70,7 +70,7 @@ class RegistryFile(Section):
 
 def read_registry_file(path: Path) -> tuple[RegistryFile, Source]:
     """Read and check the shape of a file. Raises ConfigError with every mistake that was found."""
-    source = Source(path)
+    source = Source(path, is_included=True)  # it includes no other
     if not isinstance(source.data, dict) or not source.data:
         raise ConfigError([source.problem((), "the file must have `owners:`, `apis:`, `apps:` or `grants:`")])
     stray = [source.problem(place, message) for place, message in find_stray(source.data)]

@@ -59,7 +59,7 @@ def appcode_in_query(subject: Subject) -> Iterator[Spot]:
     "digest-sha1",
     Level.NOTE,
     why="HmacSHA1 is not broken, but policies and auditors forbid SHA-1, and no current SDK needs it.",
-    cure="`digest: {algorithms: [HmacSHA256]}`, once the metric `extauthz_digest_readings` and the clients allow it",
+    cure="`digest: {algorithms: [HmacSHA256]}`, once no client sends `X-Ca-Signature-Method: HmacSHA1`",
 )
 def digest_sha1(subject: Subject) -> Iterator[Spot]:
     for index, entry in enumerate(subject.config.file.apis):
@@ -85,7 +85,7 @@ def digest_replayable(subject: Subject) -> Iterator[Spot]:
     Level.NOTE,
     why="The vendor's scheme leaves parts of a request unsigned where the client does not list them, and `strict` only "
     "warns of what it would refuse.",
-    cure="`digest: {strict: on}`, once `extauthz_strict_warnings` stays at 0",
+    cure="`digest: {strict: on}`, once `extauthz_strict_warnings_total` stays where it is",
 )
 def digest_open_parts(subject: Subject) -> Iterator[Spot]:
     for index, entry in enumerate(subject.config.file.apis):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 
 from extauthz.registry.database.sealing import Sealer, Vault, new_hash_key
 from extauthz.registry.database.tables import CHANGES, REVISION
@@ -26,6 +26,8 @@ _BUSY_S: Final = 10.0
 _POOL: Final = 8
 _ROLLED_BACK: Final = ("40001", "40P01")
 """PostgreSQL's states of a transaction that met another one: serialization failure, and deadlock."""
+_DISK_FULL: Final = "53100"
+"""PostgreSQL's state of a statement for which there was no room on the disk."""
 _SAME_MOMENT: Final = "somebody else changed the same entries at the same moment; read them and try again"
 CHANNEL: Final = "extauthz_registry"
 """On which PostgreSQL tells of each change."""
@@ -148,6 +150,12 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Whether a statement failed because the database has no room left, so that trying again helps nobody."""
+    cause = error.orig
+    return getattr(cause, "sqlstate", None) == _DISK_FULL or getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL"
 
 
 def revision_of(connection: Connection) -> tuple[int, str]:

@@ -33,9 +33,13 @@ MAP_BYTES: Final = 1 << 34
 MAX_READERS: Final = 1024
 TOGETHER: Final = 20_000
 """Entries in one transaction while a file is built, which nobody reads yet."""
-LISTED: Final = 10_000
-"""Changed records that one list may name; a larger change makes readers forget everything."""
+LISTED: Final = 2_000
+"""Changed records that lists name to a reader at once, whose checks wait meanwhile. Past it everything is forgotten."""
 LISTS: Final = 64
+ANY: Final = b"*"
+"""In place of a list."""
+LENGTH: Final = struct.Struct(">H")
+"""In front of each key of a list."""
 _PAGE: Final = 4096
 NUMBER: Final = struct.Struct(">Q")
 
@@ -133,15 +137,21 @@ def prove(view: lmdb.Transaction, cipher: RecordCipher, stopping: Callable[[], b
 
 
 def changed_since(view: lmdb.Transaction, cipher: RecordCipher, number: int) -> list[bytes] | None:
-    """The keys of records that changed after transaction ``number``; None: nobody knows any more."""
+    """The keys of records that changed after transaction ``number``; None: nobody knows any more, or too many."""
     changed: list[bytes] = []
     for later in range(number + 1, view.id() + 1):
         key = CHANGE + NUMBER.pack(later)
         record: Any = view.get(key)
         if record is None or later - number > LISTS:
             return None
-        listed: list[Any] | None = json.loads(cipher.open(key, record))
-        if listed is None:
+        listed = cipher.open(key, record)
+        if listed == ANY:
             return None
-        changed += [base64.b85decode(one) for one in listed]
+        at = 0
+        while at < len(listed):
+            end = at + LENGTH.size + LENGTH.unpack_from(listed, at)[0]
+            changed.append(listed[at + LENGTH.size : end])
+            at = end
+        if len(changed) > LISTED:
+            return None
     return changed

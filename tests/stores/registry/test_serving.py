@@ -275,3 +275,14 @@ def test_who_lists_keys_sees_when_each_secret_was_last_used(desk, start):
 
 def now_text():
     return utc_text(time.time_ns() // 1_000_000)
+
+
+def test_a_worker_that_is_killed_is_replaced_by_one_that_decides_by_what_is_committed(desk, coded, start):
+    running = start(workers=2)
+    assert statuses(running, "/geocode", coded) == [200, 200]
+    for act, wanted in ((grants.revoke, 403), (grants.grant, 200)):
+        killed = running.ready()["workers"][0]["pid"]
+        os.kill(killed, signal.SIGKILL)
+        desk.do(lambda tx, act=act: act(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+        eventually(lambda wanted=wanted: statuses_or_none(running, "/geocode", coded) == [wanted, wanted], 30)
+        assert killed not in [worker["pid"] for worker in running.ready()["workers"]]

@@ -120,6 +120,10 @@ def _registry(data: Data, **changes: Any) -> None:
     data["registry"] = {"database": {"file": "code"}, "unsealed": True, **changes}
 
 
+def _captured(data: Data, until_ms: int) -> None:
+    data["capture"] = {"folder": f"captured-{until_ms}", "key": {"file": "capture-key"}}
+
+
 SEEDS: dict[str, Callable[[Data], None]] = {
     "route-never-matches": _shadowed,
     "group-without-api": lambda data: data["groups"].append({"id": "empty", "domains": ["old.example.com"]}),
@@ -164,7 +168,8 @@ SEEDS: dict[str, Callable[[Data], None]] = {
     "checks-in-plain-text": lambda data: data["listen"][0].update(address="0.0.0.0:9191", insecure=True),
     "shadow-on": lambda data: data.update(shadow=[{"api": "orders", "methods": ["GET"], "until": SOON}]),
     "shadow-ended": lambda data: data.update(shadow=[{"app": "web", "until": "2023-11-01T00:00:00Z"}]),
-    "capture-on": lambda data: data.update(capture={"folder": "captures", "key": {"file": "capture.key"}}),
+    "capture-on": lambda data: _captured(data, NOW_MS + DAY_MS),
+    "capture-left": lambda data: _captured(data, NOW_MS - DAY_MS),
     "nonces-forgotten": lambda data: data.update(replay={"scope": "per_worker"}),
 }  # fmt: skip
 REGISTRY: dict[str, RegistryFacts] = {

@@ -11,7 +11,7 @@ from extauthz.cli.main import app
 from extauthz.config.problems import Warned
 from extauthz.lint.examine import MISTAKE, RULES
 from extauthz.lint.registry_facts import Told
-from extauthz.observe.capture.folder import CaptureFolder
+from extauthz.observe.capture.folder import Captured, CaptureFolder
 from tests.unit.building import NOW_MS
 from tests.unit.lint.seeds import REGISTRY, SEEDS, facts, found, good, written
 
@@ -31,16 +31,24 @@ def seeded(tmp_path, monkeypatch):
         (tmp_path / "open").chmod(0o644)
         (tmp_path / "redis").write_text("redis://nonces.example.com")
         (tmp_path / "redis").chmod(0o600)
-        if finding == "capture-on":
-            (tmp_path / "capture.key").write_text(base64.b64encode(bytes(range(32))).decode())
-            (tmp_path / "capture.key").chmod(0o600)
-            folder = CaptureFolder(tmp_path / "captures", bytes(range(32)))
-            folder.ask("web", "", 20, NOW_MS + 1000, "alice", "ticket 7")
+        if "capture" in data:
+            _keep(tmp_path, data["capture"]["folder"], finding)
         if finding == "registry-unsealed":
             (tmp_path / "code").write_text("sqlite:///registry.db")
         return file
 
     return make
+
+
+def _keep(beside: Path, name: str, finding: str) -> None:
+    """A capture, whose end is in the folder's name; one that is over has kept a check."""
+    key = bytes(32)
+    (beside / "capture-key").write_text(base64.b64encode(key).decode())
+    (beside / "capture-key").chmod(0o600)
+    folder = CaptureFolder(beside / name, key)
+    wanted = folder.ask("web", "", 5, int(name.partition("-")[2]), "somebody", "why")
+    if finding == "capture-left":
+        folder.keep(wanted, Captured("id", NOW_MS, "internet", "r", "not_granted", "orders", "web", [], b"x"))
 
 
 def test_there_is_nothing_to_say_about_a_good_configuration(tmp_path):

@@ -17,6 +17,7 @@ from extauthz.domain.settings import ErrorSettings, Generation, IdentityFact, Re
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.error_text import MAX_MESSAGE_BYTES, header_text
 from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.parts import carry, header_option
 from extauthz.wire.response import Responder, check_response, tell_revision
 from extauthz.wire.servicer import Servicer
 from tests.unit.building import APP_CODE, CODE, NOW_MS, api, snapshot
@@ -173,6 +174,26 @@ def test_whatever_an_app_and_its_owner_are_called_the_answer_tells_it_as_it_is(a
             )
             assert ("x-owner" in told.ok_response.headers_to_remove) is (tells_owner and not owner)
             assert "x-app" not in told.ok_response.headers_to_remove
+
+
+HEADER_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FF, exclude_characters="\x7f"), max_size=300)
+
+
+@given(
+    st.lists(st.tuples(st.from_regex(r"[a-z-]{1,140}", fullmatch=True), HEADER_TEXT.filter(is_header_value))),
+    st.lists(st.from_regex(r"[a-z-]{1,140}", fullmatch=True)),
+)
+def test_what_one_request_carries_is_written_as_protobuf_writes_it(headers, misspelled):
+    options = [header_option(name, value) for name, value in headers]
+    changes = pb.OkHttpResponse(headers=options, headers_to_remove=misspelled)
+    assert carry(tuple(headers), tuple(misspelled)) == pb.CheckResponse(ok_response=changes).SerializeToString()
+
+
+@given(st.text(st.characters(), max_size=20))
+def test_what_no_header_can_hold_is_not_carried(value):
+    if not is_header_value(value):
+        with pytest.raises(ValueError, match="header value"):
+            carry((("x-name", value),), ())
 
 
 @pytest.mark.parametrize("grpc_caller", [False, True])
