@@ -180,6 +180,21 @@ def test_the_recorded_client_whose_request_id_envoy_replaced_is_told_so():
     assert explained.diagnosis.suspicions[0].startswith("X-Request-Id is signed, and Envoy")
 
 
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [("x_ca_signature", "X-Ca-Signature"), ("X-Ca-Sigature", "X-Ca-Signature"), ("Authorisation", "Auth")],
+)
+def test_a_header_that_looks_like_the_one_that_is_missing_is_told(sent, meant):
+    explained = explain(asked(Call(), "", replace=("X-Ca-Signature:", f"{sent}:")), snapshot(api()), NOW_MS)
+    if sent == "Authorisation":
+        raw = b"GET /v1/orders HTTP/1.1\nHost: h\nAuthorisation: APPCODE x\n\n"
+        explained = explain(Asked(question(read_request(raw), Entrance())), snapshot(api()), NOW_MS)
+    assert explained.way.checked.label in ("credential_missing", "signature_missing")
+    assert f"looks like {meant}" in explained.diagnosis.suspicions[0]
+    plain = explain(Asked(question(read_request(b"GET /v1/orders HTTP/1.1\n\n"), Entrance())), snapshot(api()), NOW_MS)
+    assert plain.diagnosis is None
+
+
 def test_what_is_denied_for_something_else_has_no_diagnosis():
     known = snapshot(api(), grants=[])
     explained = explain(asked(Call(), ""), known, NOW_MS)
