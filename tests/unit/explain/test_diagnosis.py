@@ -125,7 +125,7 @@ def test_credentials_in_a_string_to_sign_are_not_shown():
     assert b"abc" not in shown
     assert b"s=1" not in shown
     assert b"b=1" in shown
-    assert "abc" not in without_credentials("Server StringToSign:`GET##/a?appcode=abc`")
+    assert "abc" not in without_credentials("Server StringToSign:`GET#Authorization:APPCODE abc#/a?appcode=abc`")
     assert visible(b" a\t\r") == "␠a\\t\\r"
 
 
