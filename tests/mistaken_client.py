@@ -348,7 +348,7 @@ MADE: dict[str, list[Make]] = {
     "method_differs": [lambda client: setting(method=client.method.lower())(client), setting(method="PUT")],
     "empty_lines_left_out": [first_lines(lambda lines: [line for line in lines if line])],
     "fixed_line_missing": [first_lines(lambda lines: [lines[0], *lines[2:]])],
-    "fixed_lines_order": [first_lines(lambda lines: [lines[0], lines[2], lines[3], lines[1], lines[4]])],
+    "fixed_lines_order": [first_lines(lambda lines: [lines[0], *lines[2:4], lines[1], *lines[4:]])],
     "stage_forgotten": [signed_stage_later],
     "timestamp_unit": [header("X-Ca-Timestamp", lambda text: str(int(text) // 1000))],
     "headers_not_signed": [no_block],

@@ -83,7 +83,7 @@ def _notes(asked: Asked, way: Way, snapshot: Snapshot) -> list[str]:
         ]
     if asked.error_message and names is not None:
         ours = StringToSign(request, names).primary().decode("utf-8", "replace")
-        told = compare_strings(ours, asked.error_message)
+        told = without_credentials(compare_strings(ours, asked.error_message))
         if told.startswith("The strings"):
             notes.append(f"The service was asked about another request than this one. {told}")
         elif told:

@@ -51,3 +51,17 @@ def test_a_newcomer_finds_the_cause_of_a_broken_signature_by_the_readmes_command
     assert ran.returncode == 1, ran.stderr
     assert "What is wrong (proved)" in ran.stdout
     assert "accept_differs" in ran.stdout
+
+
+def test_a_caller_is_told_what_a_denial_means(gateway: Gateway, tmp_path: Path):
+    url = gateway.stack.url("internet", "/v1/orders?b=&a=1")
+    secret = tmp_path / "secret"
+    secret.write_text("not-the-secret")
+    command = [sys.executable, "-m", "extauthz", "call", "GET", url, "--app-key", "demo-app-key-0001", "--explain",
+               "--app-secret-file", str(secret)]  # fmt: skip
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1, ran.stderr
+    assert "signature_mismatch: " in ran.stdout
+    assert "it is the AppSecret that differs" in ran.stdout
+    assert "The two strings are the same." in ran.stdout
+    assert "not-the-secret" not in ran.stdout + ran.stderr

@@ -3,6 +3,7 @@
 import hmac
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from itertools import chain, islice
 from typing import Final
 
@@ -10,7 +11,14 @@ from extauthz.auth.string_to_sign import StringToSign
 from extauthz.domain import reason
 from extauthz.domain.app import HMAC_SHA1, HMAC_SHA256, KeyPair
 from extauthz.domain.decision import Deny
-from extauthz.domain.header_names import X_CA_KEY, X_CA_SIGNATURE, X_CA_SIGNATURE_METHOD, as_written
+from extauthz.domain.header_names import (
+    AUTHORIZATION,
+    DIGEST_CREDENTIAL,
+    X_CA_KEY,
+    X_CA_SIGNATURE,
+    X_CA_SIGNATURE_METHOD,
+    as_written,
+)
 from extauthz.domain.request import Delivery, Request
 from extauthz.domain.snapshot import Snapshot
 from extauthz.explain.diagnosis.body import diagnose_content_md5
@@ -26,6 +34,8 @@ _LOOKED_THROUGH: Final = 200_000
 """Key pairs of the file among which others of the same app are looked for."""
 _OTHER_SECRETS: Final = 300
 """Secrets of other AppKeys that are tried."""
+_LIKE_IT: Final = 0.85
+"""How much a header name has to be like one that is missing."""
 _HASHES: Final = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 
 
@@ -46,7 +56,7 @@ def diagnose(
     given: bytes | None = None,
     keys_of: KeysOf = no_keys,
 ) -> Diagnosis | None:
-    """What is wrong with a request that was denied for its signature, timestamp, Content-MD5 or AppKey; else None.
+    """What is wrong with a request whose signature, timestamp, Content-MD5 or AppKey is wrong or missing; else None.
 
     ``given`` is the string that the client says it signed. ``keys_of`` knows keys that the snapshot cannot list.
     """
@@ -57,6 +67,9 @@ def diagnose(
         return diagnose_timestamp(request, now_ms, api.digest.window_ms)
     if decision.reason is reason.APP_KEY_UNKNOWN:
         return Diagnosis(suspicions=tuple(_keys_like_it(request, snapshot)))
+    if decision.reason in (reason.CREDENTIAL_MISSING, reason.SIGNATURE_MISSING):
+        told = tuple(_misspelled_headers(request))
+        return Diagnosis(suspicions=told) if told else None
     if decision.reason is reason.SIGNATURE_MISMATCH:
         return _signature(request, secrets_to_try(request, snapshot, keys_of), given)
     return None
@@ -146,6 +159,18 @@ def _suspicions(request: Request, case: Case) -> list[str]:
     if request.lossy:
         told.append("Envoy is not set to `encode_raw_headers`: a `!` may stand for other bytes.")
     return told
+
+
+def _misspelled_headers(request: Request) -> list[str]:
+    """Headers that look like one of the scheme's that is missing. Proxies drop names with an underscore."""
+    scheme = [*DIGEST_CREDENTIAL, AUTHORIZATION]
+    missing = [name for name in scheme if name not in request.headers]
+    found = []
+    for name in request.headers:
+        alike = [] if name in scheme else get_close_matches(name.replace("_", "-"), missing, 1, _LIKE_IT)
+        if alike:
+            found.append(f"Header {name} looks like {as_written(alike[0])}, which is missing: send it under that name.")
+    return found
 
 
 def _keys_like_it(request: Request, snapshot: Snapshot) -> list[str]:

@@ -119,7 +119,7 @@ class _Searching:
             self._try_sealed(string, (), [one for one in keys if len(one[1]) == 1], macs)
 
     def _pairs(self) -> None:
-        """Two mistakes, the likelier kinds of pairs first."""
+        """Two mistakes; the kinds of pairs first of which a try costs least."""
         case = self._case
         head_text, tail_text = case.head.text(), case.tail.text()
         tails = list(changed_tails([(case.tail, ())], case, _USUAL))
@@ -128,8 +128,6 @@ class _Searching:
         for before, first in heads:
             for after, second in ends:
                 self._try(before + after, first + second)
-        for tail, change in changed_tails(tails, case, _USUAL):
-            self._try(head_text + tail.text(), change)
         keys, macs = changed_keys(self._secrets, case), changed_macs()
         single_keys = [one for one in keys if len(one[1]) == 1]
         self._try_sealed(head_text + tail_text, (), [one for one in keys if len(one[1]) == 2], ())
@@ -145,6 +143,8 @@ class _Searching:
         some_heads = changed_heads([(case.head, ())], case, _USUAL_TWICE)
         for head, change in changed_heads(some_heads, case, _USUAL_TWICE):
             self._try(head.text() + tail_text, change)
+        for tail, change in changed_tails(tails, case, _USUAL):
+            self._try(head_text + tail.text(), change)
 
     def _try_sealed(
         self, string: bytes, change: Change, keys: Sequence[tuple[bytes, Change]], macs: Sequence[tuple[Mac, Change]]

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 _LINES: Final = ("method", "Accept", "Content-MD5", "Content-Type", "Date")
 _HIDDEN_LINE: Final = re.compile(rb"(?im)^((?:authorization|cookie|proxy-authorization)[ \t]*:)[^\n]+")
+_HIDDEN_HEADER: Final = re.compile(rb"(?i)((?:authorization|cookie)[ \t]*:)[^\n#]+")
 _HIDDEN_VALUE: Final = re.compile(rb"(?i)([?&](?:appcode|access_token|token|jwt)=)[^&\n]*")
 _MASK: Final = rb"\1***"
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f\u00a0\u200b-\u200f\u2028\u2029\ufeff]")
@@ -41,8 +42,8 @@ def masked(string: bytes) -> bytes:
 
 
 def without_credentials(message: str) -> str:
-    """An error message that quotes a string to sign, without the credentials that may stand among its parameters."""
-    return _HIDDEN_VALUE.sub(_MASK, message.encode()).decode()
+    """A message that quotes a string to sign, without the credentials that may stand in its headers and parameters."""
+    return _HIDDEN_VALUE.sub(_MASK, _HIDDEN_HEADER.sub(_MASK, message.encode())).decode()
 
 
 def visible(text: bytes) -> str:

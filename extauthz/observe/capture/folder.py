@@ -4,6 +4,7 @@ Who may write here and has the key may ask; nobody else, and nothing that a requ
 whoever is first, so that all workers of the host together keep no more than was asked for.
 """
 
+import base64
 import json
 import os
 import uuid
@@ -88,7 +89,7 @@ class CaptureFolder:
 
     def keep(self, wanted: Wanted, captured: Captured) -> bool:
         """Keep a check; False when as many as were asked for are there. Raises OSError."""
-        told = captured._asdict() | {"question": captured.question.hex()}
+        told = captured._asdict() | {"question": base64.b64encode(captured.question).decode()}
         for slot in range(wanted.checks):
             name = _SLOT.format(slot)
             label = f"{wanted.id}/{name}"
@@ -113,7 +114,7 @@ class CaptureFolder:
             opened = self._read(file, f"{wanted.id}/{file.name}")
             if opened is not None:
                 with suppress(TypeError, ValueError, KeyError):
-                    yield Captured(**opened | {"question": bytes.fromhex(opened["question"])})
+                    yield Captured(**opened | {"question": base64.b64decode(opened["question"])})
 
     def _read(self, file: Path, label: str) -> dict[str, Any] | None:
         try:

@@ -125,7 +125,7 @@ def test_credentials_in_a_string_to_sign_are_not_shown():
     assert b"abc" not in shown
     assert b"s=1" not in shown
     assert b"b=1" in shown
-    assert "abc" not in without_credentials("Server StringToSign:`GET##/a?appcode=abc`")
+    assert "abc" not in without_credentials("Server StringToSign:`GET#Authorization:APPCODE abc#/a?appcode=abc`")
     assert visible(b" a\t\r") == "␠a\\t\\r"
 
 
@@ -178,6 +178,21 @@ def test_the_recorded_client_whose_request_id_envoy_replaced_is_told_so():
     explained = explain(Asked(payload.SerializeToString()), demo()[0], case["clock_ms"])
     assert explained.way.checked.label == "signature_mismatch"
     assert explained.diagnosis.suspicions[0].startswith("X-Request-Id is signed, and Envoy")
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [("x_ca_signature", "X-Ca-Signature"), ("X-Ca-Sigature", "X-Ca-Signature"), ("Authorisation", "Auth")],
+)
+def test_a_header_that_looks_like_the_one_that_is_missing_is_told(sent, meant):
+    explained = explain(asked(Call(), "", replace=("X-Ca-Signature:", f"{sent}:")), snapshot(api()), NOW_MS)
+    if sent == "Authorisation":
+        raw = b"GET /v1/orders HTTP/1.1\nHost: h\nAuthorisation: APPCODE x\n\n"
+        explained = explain(Asked(question(read_request(raw), Entrance())), snapshot(api()), NOW_MS)
+    assert explained.way.checked.label in ("credential_missing", "signature_missing")
+    assert f"looks like {meant}" in explained.diagnosis.suspicions[0]
+    plain = explain(Asked(question(read_request(b"GET /v1/orders HTTP/1.1\n\n"), Entrance())), snapshot(api()), NOW_MS)
+    assert plain.diagnosis is None
 
 
 def test_what_is_denied_for_something_else_has_no_diagnosis():
