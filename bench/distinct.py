@@ -20,6 +20,8 @@ from bench.load import CONNECTIONS, STREAMS, NoResult, Round, summarize
 from bench.requests import frame
 
 IN_FLIGHT: Final = CONNECTIONS * STREAMS
+_MOST_STREAMS: Final = 1000
+"""Under way at a rate: servers take 1,024 on a connection. What is due beyond that waits, and its latency counts."""
 
 
 def ask_all(
@@ -102,7 +104,7 @@ class _Connection:
         while self._next < len(self._frames):
             frames, size = self._frames[self._next]
             due = self._due(self._next) if self._rate else now
-            if size > self._window or due > now or not (self._rate or self._in_flight < IN_FLIGHT):
+            if size > self._window or due > now or self._in_flight >= (_MOST_STREAMS if self._rate else IN_FLIGHT):
                 break
             self._window -= size
             self.times[2 * self._next + 1] = (due, 0.0)

@@ -54,7 +54,7 @@ class World:
     ) -> dict[str, Any]:
         """The configuration file of the small world: ten APIs, ten apps. ``decision_log`` is a file, or nothing."""
         scope = "per_worker" if workers > 1 else "service"
-        store: dict[str, Any] = {"redis": {"url": redis, "timeout": 1}} if redis else {"scope": scope}
+        store: dict[str, Any] = {"redis": {"url": redis, "timeout": 2}} if redis else {"scope": scope}
         jwk = {
             name: value
             for name, value in RSAAlgorithm.to_jwk(self.token_key.public_key(), as_dict=True).items()

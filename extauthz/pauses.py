@@ -18,6 +18,9 @@ SWITCH_S: Final = 0.001
 """After so long a thread that computes (a reload, a scrape) gives way to the checks, in seconds. Python's 0.005 puts
 5 ms before every turn of the event loop."""
 THRESHOLDS: Final = (10_000, 20, 50)
+"""Checks leave no cycles: what is left to collect comes from exceptions and connections. A young collection of 10,000
+objects takes below a millisecond. A full one looks at what was not frozen, most of which are verified tokens: 5 ms for
+the 10,000 that a JWT plug-in remembers by default, 50 ms for 100,000."""
 _building: Final = Lock()
 
 

@@ -126,7 +126,11 @@ def _decode(part: bytes) -> bytes:
 def _json_object(part: bytes) -> dict[str, Any] | None:
     # As UTF-8 and nothing else: from bytes, `json` would guess UTF-16 and UTF-32 too.
     text = _decode(part).decode()
-    value = _JSON.decode(text)
+    if text.startswith("{"):
+        members, end = _JSON.raw_decode(text)
+        if end == len(text) and isinstance(members, dict):
+            return members
+    value = _JSON.decode(text)  # with blanks around it, or no object
     return value if isinstance(value, dict) else None
 
 

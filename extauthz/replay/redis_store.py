@@ -160,13 +160,13 @@ class RedisReplayStore:
                 take([next(replies) for _ in range(3)])
             if not by_script:
                 return answers
-            if not self._should_ask_again(first):
+            if not self._should_ask_again(first, is_known):
                 self._knows_script = True
                 return take_script(batch, first)
 
-    def _should_ask_again(self, reply: Any) -> bool:
-        """Whether the script did not run, but something else may."""
-        if isinstance(reply, NoScriptError) and self._knows_script:
+    def _should_ask_again(self, reply: Any, was_known: bool) -> bool:
+        """Whether the script did not run, but something else may. ``was_known``: it was asked for by its hash."""
+        if isinstance(reply, NoScriptError) and was_known:
             self._knows_script = False
             return True
         forbidden = isinstance(reply, ResponseError) and str(reply).startswith("unknown command")

@@ -61,6 +61,8 @@ class Responder:
         self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(maker.allowed)
         self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(maker.denied)
         self._of_app = lru_cache(maxsize=_CACHED_ANSWERS)(maker.of_app)
+        # Users come again. One who does not costs a place, which is less than writing it is.
+        self._carried = lru_cache(maxsize=_CACHED_ANSWERS)(carry)
         self._told = lru_cache(maxsize=len(reason.CATALOGUE))(
             lambda answer, grpc, link: tell(answer, stand_in, grpc, link)
         )
@@ -81,7 +83,7 @@ class Responder:
                 built = self._allowed(decision.label, _without_app(decision.about), network, carried, would_deny)
                 built += self._tell_app(app)
             if headers or misspelled:
-                built += carry(headers, misspelled)
+                built += self._carried(headers, misspelled)
         else:
             app = decision.about.app
             if app is None:

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from extauthz.decide.replay import Outcome
-from extauthz.replay.redis_store import RedisReplayStore
+from extauthz.replay.redis_store import FULL_TRIP, RedisReplayStore
 from tests.stores.redis_server import RedisServer
 from tests.stores.test_redis_store import now_ms, record, redis, use, with_stores
 
@@ -68,6 +68,23 @@ def test_a_redis_that_forgot_the_script_gets_it_again(redis):
         redis.command("SCRIPT", "FLUSH")
         assert await record(store, use(b"after")) is Outcome.FIRST
         assert await record(store, use(b"before")) is Outcome.USED
+        assert store.up is True
+
+    with_stores(redis, run)
+
+
+def test_so_do_several_round_trips_that_are_under_way_at_once(redis):
+    async def run(store: RedisReplayStore) -> None:
+        assert await record(store, use(b"before")) is Outcome.FIRST
+        redis.command("SCRIPT", "FLUSH")
+        uses = [use(b"%d" % number) for number in range(4 * FULL_TRIP)]
+        asked = []
+        for start in range(0, len(uses), FULL_TRIP):  # each is a trip of its own
+            asked.append(asyncio.gather(*map_record(store, uses[start : start + FULL_TRIP])))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        outcomes = [outcome for batch in asked for outcome in await batch]
+        assert Counter(outcomes) == {Outcome.FIRST: len(uses)}
         assert store.up is True
 
     with_stores(redis, run)

@@ -54,8 +54,8 @@ def test_a_snapshot_that_was_replaced_leaves_nothing_either(configuration, no_co
     room = Room(10, 1)
     servicer = Servicer(configuration().snapshot, room, Notes())
     for identity in ("X-One", "X-Two"):
-        servicer.check(check_request("/open"))
-        servicer.check(check_request("/v1/orders"))
+        servicer.check(check_request("GET", "/open"))
+        servicer.check(check_request("GET", "/v1/orders"))
         servicer.adopt(configuration(GOOD + f"identity_headers: {{{identity}: app_id}}\n").snapshot)
     assert gc.collect() == 0
 
@@ -103,3 +103,21 @@ def test_a_reload_tells_the_first_names_of_many(configuration):
     apps = "".join(f"  - {{id: app-{number:03}}}\n" for number in range(100, 0, -1))
     before, after = configuration(), configuration(GOOD.replace("apps:\n", f"apps:\n{apps}"))
     assert changes(before, after) == "apps: 100 added (app-001, app-002, app-003, app-004, app-005, ...)"
+
+
+def test_neither_do_checks_whatever_they_end_in(configuration, no_collection):
+    servicer = Servicer(configuration().snapshot, Room(10, 1), Notes())
+    asked = [
+        b"\xff",
+        b"",
+        check_request("GET", "/open"),
+        check_request("GET", "/nowhere"),
+        check_request("GET", "/v1/orders"),
+    ]
+    asked += [check_request("GET", "/v1/orders", {"x-ca-key": "shop-key-0001", "x-ca-signature": "?"})]
+    for _ in range(2):  # the first time answers are built
+        gc.collect()
+        for payload in asked * 10:
+            servicer.check(payload)
+        left = gc.collect()
+    assert left == 0
