@@ -171,6 +171,8 @@ release: compiler $(READY) ## sdist, pure and compiled wheel in dist/; the image
 	rm -rf build && ls -l dist
 
 PYTHONS ?= 3.12 3.13 3.14
+# What tests/unit imports; the rest of requirements.lock has no wheels for some versions.
+OF_UNIT_TESTS := pytest pytest-timeout pytest-xdist hypothesis trustme jsonschema kubernetes-validate promql-parser h2 coverage pygrpc-native
 pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS that is on this machine
 	@set -e; rm -rf .pythons build; \
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir .pythons .; \
@@ -178,8 +180,8 @@ pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS
 	    found=$$(ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
 	    if ! $(BIN)/uv venv --quiet --no-python-downloads --python $${found:-$$version} .pythons/$$version 2>/dev/null; then \
 	        echo "Python $$version: not on this machine"; continue; fi; \
-	    $(BIN)/uv pip install --quiet --python .pythons/$$version/bin/python --require-hashes -r requirements.lock; \
-	    $(BIN)/uv pip install --quiet --python .pythons/$$version/bin/python --no-deps .pythons/*.whl; \
+	    $(BIN)/uv pip install --quiet --no-build --python .pythons/$$version/bin/python --constraint requirements.lock \
+	        "$$(ls $(CURDIR)/.pythons/*.whl)[admin,postgresql,tracing]" $(OF_UNIT_TESTS); \
 	    echo "Python $$version:"; \
 	    site=$$(.pythons/$$version/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
 	    HYPOTHESIS_PROFILE=quick PYTHONSAFEPATH=1 PYTHONPATH=$$site:$(CURDIR) .pythons/$$version/bin/python -m pytest \
@@ -189,6 +191,9 @@ pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS
 prometheus: $(READY) ## every panel and alert, asked of a real Prometheus with traffic: needs prometheus
 	@command -v prometheus >/dev/null || { echo "no prometheus: sudo apt-get install prometheus (its service need not run)"; exit 1; }
 	$(BIN)/python -m pytest -q -p no:benchmark -k real_prometheus tests/envoy $(ARGS)
+
+mesh-fixtures: ## what Istio makes of envoy/istio.yaml, generated anew for the tests: needs go; ISTIO=v... for another version
+	deploy/mesh/regenerate
 
 helm: $(READY) ## lint the chart, render it with every values file of deploy/helm/ci, validate all of it: needs helm
 	@command -v $(HELM) >/dev/null || { echo "no helm: go install helm.sh/helm/v3/cmd/helm@v3.22.0, or \
@@ -222,4 +227,4 @@ format: $(READY) ## let ruff format and mend what it can
 clean: ## remove what was built or downloaded
 	rm -rf $(VENV) $(COMPILED) $(FRONT) dist .pythons front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: prometheus helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick fuzz-front limits soak trials bench-registry bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: mesh-fixtures prometheus helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick fuzz-front limits soak trials bench-registry bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
