@@ -111,8 +111,8 @@ def _real(
     servers |= {"apps": service("front", apps=MANY_APPS), "apis": service("front", apis=MANY_APIS)}
     report.results |= run_lanes(list(real_lanes(bench, traffic, servers, 3000 if quick else 10_000)), turns, say)
     for name in ("tls_vs_plain", "redis_vs_memory", "apps_1000000_vs_10", "apis_10000_vs_10"):
-        report.ratios[f"signed_{name}"] = _share(report, f"signed_{name.partition('_')[0]}", "signed")
-    report.ratios["signed_front_vs_grpcio"] = 1 / _share(report, "signed_grpcio", "signed")
+        report.ratios[f"signed_{name}"] = _share_by_cpu(report, f"signed_{name.partition('_')[0]}", "signed")
+    report.ratios["signed_front_vs_grpcio"] = 1 / _share_by_cpu(report, "signed_grpcio", "signed")
     for method in ("signed", "appcode", "jwt_seen", "jwt_unseen", "signed_redis", "signed_grpcio"):
         report.values[f"{method}_per_s"] = report.results[method].median("rate")
         report.values[f"{method}_cpu_us"] = report.results[method].median("cpu_us")
@@ -190,6 +190,10 @@ def _rest(bench: Bench, report: Report, turns: int, say: Callable[[str], None], 
     report.values |= {f"instructions_{lane}": number for lane, number in counted.items()}
     if not counted:
         report.notes.append("Instructions are not counted: valgrind is not installed.")
+
+
+def _share_by_cpu(report: Report, one: str, other: str) -> float:
+    return report.results[one].share_of_by_cpu(report.results[other])
 
 
 def _share(report: Report, one: str, other: str) -> float:

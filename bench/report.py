@@ -103,6 +103,7 @@ class Report:
             f"`{self.command}`, {time.strftime('%Y-%m-%d %H:%M', time.gmtime(self.began))} UTC. {about['cores']} cores",
             f"({about['processor']}), one of them for the server. Python {about['python']}, extauthz {built}.",
             f"Load average at the end {about['load']}.",
+            *_shared_machine(),
             "",
             "![What it costs, as bars](latest.svg)",
             "",
@@ -142,6 +143,17 @@ def _reading() -> str:
         deadline=f"{DEADLINE_S * 1000:.0f}",
         max_requests=MAX_REQUESTS,
     )
+
+
+def _shared_machine() -> list[str]:
+    """A warning where others used the machine while it was measured."""
+    load, cores = os.getloadavg()[2], os.cpu_count() or 1
+    if load <= 2 * cores:
+        return []
+    warning = (
+        f"**The machine had other work** ({load:.0f} processes for {cores} cores over a quarter of an hour): answers a"
+    )
+    return ["", f"{warning} second and latencies are those of what it left over. Compare processor time.", ""]
 
 
 def machine() -> dict[str, Any]:
