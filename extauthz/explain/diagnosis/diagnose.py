@@ -148,7 +148,7 @@ def _suspicions(request: Request, case: Case) -> list[str]:
     listed = frozenset(name.lower for name in case.names)
     told = [
         f"{as_written(name)} is signed, and Envoy or a proxy writes it: what was signed is gone. Do not sign it."
-        for name in written_by_envoy(listed & request.headers.keys())
+        for name in written_by_envoy(frozenset(name for name in listed if name in request.headers))
     ]
     told += [
         f"{as_written(name)} is listed as signed, but did not arrive: a proxy may have taken it off."

@@ -16,7 +16,8 @@ from extauthz.domain.api import ApiGroup, DomainBinding
 from extauthz.domain.app import Grant
 from extauthz.domain.decision import Allow
 from extauthz.domain.request import Network, Stage
-from extauthz.domain.snapshot.directory import DirectoryUnavailable
+from extauthz.domain.snapshot.directory import EMPTY, DirectoryUnavailable
+from extauthz.domain.snapshot.joined import JoinedDirectory
 from extauthz.explain.explained import Asked, as_dict, differences, explain, outcome_of
 from extauthz.explain.fact import Verdict
 from extauthz.explain.proofs import ROWS
@@ -237,9 +238,9 @@ def test_each_refusal_of_a_method_belongs_to_one_of_its_tests(method):
 
 
 class Damaged:
-    """A directory of which nothing can be said."""
+    """A registry of which nothing can be said."""
 
-    revision = file_revision = "damaged"
+    revision = "damaged"
 
     def __getattr__(self, name):
         def fail(*_):
@@ -249,7 +250,9 @@ class Damaged:
 
 
 def test_a_registry_that_cannot_be_asked_is_told_where_it_was_asked():
-    known = snapshot(api(), api(APP_CODE, id="coded", path="/coded"))._replace(directory=Damaged())
+    known = snapshot(api(), api(APP_CODE, id="coded", path="/coded"))._replace(
+        directory=JoinedDirectory(EMPTY, Damaged(), bytes)
+    )
     for sent in (signed(), request("GET", "/coded", {"Authorization": f"APPCODE {CODE}"})):
         explained = ask(sent, known)
         assert outcome_of(explained.way.decision) == "deny, registry_unavailable"
