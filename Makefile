@@ -115,7 +115,7 @@ soak: $(READY) ## an hour of steady load (SECONDS_OF_SOAK=3600): is memory flat,
 
 trials: $(READY) ## a hundred revocations through the admin API at a real Envoy, on SQLite and PostgreSQL: all within a second?
 	TRIALS=$(or $(TRIALS),100) $(BIN)/python -m pytest -p no:benchmark -q --log-cli-level=INFO \
-	    tests/stores/registry -k revocation_through_the_api $(ARGS)
+	    tests/stores/registry -k refused_at_envoy $(ARGS)
 
 bench-registry: compiled ## the registry at a million apps, on SQLite and on PostgreSQL; ten minutes or more each
 	$(ON_COMPILED) $(BIN)/python -m bench.registry $(ARGS)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from bench.distinct import ask_all
 from bench.load import Round
 from bench.registry_world import check_request, write_config
-from bench.servers import SERVER_CORE, Server, Servers, free_port
+from bench.servers import SERVER_CORE, Servers, cpu_s, free_port
 from bench.world import World
 from extauthz.wire.generated import ext_authz_pb2 as pb
 
@@ -45,12 +45,11 @@ def served(folder: Path, database: str, count: int, transport: str) -> Served:
         command = [sys.executable, "-m", "extauthz", "serve", "--config", str(file)]
         process, log = servers.run(transport, command, SERVER_CORE)
         servers.wait_ready(transport, process, log, f"http://{operations}/readyz")
-        server = Server(transport, address, process)
         rounds: dict[str, list[Round]] = {"few": [], "many": []}
         for number in range(_ROUNDS + 1):
             for name, apps in (("few", range(min(FEW, count))), ("many", range(count))):
                 messages = [check_request(dice.choice(apps), place) for place in range(_CHECKS)]
-                seen = ask_all(address, messages, _judge, server.cpu_s)
+                seen = ask_all(address, messages, _judge, lambda: cpu_s(process.pid))
                 if number:  # the first round warms up
                     rounds[name].append(seen)
     return Served(_median(rounds["few"]), _median(rounds["many"]))

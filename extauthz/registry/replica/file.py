@@ -9,6 +9,7 @@ import json
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -109,7 +110,8 @@ def read_through(path: Path, sealer: Sealer) -> Meta:
     try:
         with opened.begin() as view:
             meta, _, _ = read_meta(view, sealer)
-            counts: Counter[int] = Counter(key[0] for key, _ in view.cursor())
+            keys: Iterable[Any] = view.cursor().iternext(keys=True, values=False)
+            counts: Counter[int] = Counter(map(itemgetter(0), keys))
         for letter, kind in KINDS.items():
             if counts[letter] != meta.counts[kind]:
                 raise ReplicaBroken(f"it holds {counts[letter]} {kind} and says {meta.counts[kind]}")
