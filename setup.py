@@ -21,6 +21,8 @@ PATH_OF_A_CHECK = [
     *glob("extauthz/wire/*.py"),
     "extauthz/observe/decision_line.py",
     "extauthz/observe/check_metrics.py",
+    "extauthz/registry/replica/reading.py",
+    "extauthz/registry/replica/records.py",
     "extauthz/transport/overload.py",
 ]
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)")

@@ -11,23 +11,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import extauthz
-from bench import inprocess, requests
+from bench import inprocess, pauses, requests
 from bench.counts import instructions_per_check
 from bench.lanes import run_lanes
 from bench.load import NoResult, ToolMissing, require
+from bench.reloading import reload_lane
 from bench.report import Report
 from bench.scenarios import (
     Bench,
     build_lanes,
-    distinct_lanes,
     envoy_lanes,
-    method_lanes,
     open_loop_lane,
     overload_lanes,
     variant_lane,
     worker_lanes,
 )
 from bench.servers import LOAD_CORE, ROOT, Server, Servers, StartFailed, can_run_workers
+from bench.traffic import Traffic, real_lanes, share_lanes
 from bench.world import World
 
 QUICK_METHODS = (requests.DIGEST_GET, requests.APP_CODE, requests.JWT)
@@ -67,29 +67,20 @@ def _measure(bench: Bench, report: Report, turns: int, quick: bool) -> None:
     say = _speaker()
     say("the servicer by itself")
     _in_process(bench, report, 800 if quick else 3000)
-    ours, constant, grpcio = bench.servers.service("native"), bench.constant("native"), bench.constant("grpcio")
-    _main_group(bench, report, turns, quick, say, (ours, constant, grpcio))
-    few = min(turns, 3)
-    ours_grpcio = bench.servers.service("grpcio")
-    _overload(bench, report, turns, say, {"native": ours, "grpcio": ours_grpcio})
+    ours, grpcio = bench.servers.service("front"), bench.servers.service("grpcio")
+    _real(bench, report, turns, quick, say, {"front": ours, "grpcio": grpcio})
+    _overload(bench, report, turns, say, {"front": ours, "grpcio": grpcio})
     if report.build == "compiled":
         _builds(bench, report, turns, say, ours)
     say("through Envoy")
-    report.results |= run_lanes(list(envoy_lanes(bench, ours, constant)), turns, say)
+    report.results |= run_lanes(list(envoy_lanes(bench, ours, bench.constant("front"))), turns, say)
     report.ratios["envoy_digest_vs_envoy_constant"] = _share(report, "envoy_digest", "envoy_constant")
-    say("checks that all differ: making tokens")
-    report.results |= run_lanes(list(distinct_lanes(bench, ours, constant, 1500, few)), few, say)
-    first_seen_rate = report.results["distinct_jwt_first_seen"].median("rate")
-    report.ratios["jwt_first_seen_native_vs_rs256"] = first_seen_rate * report.values["rs256_verify_us"] / 1e6
-    in_pyjwt = first_seen_rate * report.values["rs256_in_pyjwt_us"] / 1e6
-    report.ratios["jwt_first_seen_native_vs_rs256_in_pyjwt"] = in_pyjwt
-    report.ratios["digest_with_nonce_vs_without"] = _share(report, "distinct_digest_nonce", "distinct_digest")
     if can_run_workers():
         _workers(bench, report, turns, say)
     else:
         report.notes.append("Workers are not measured: this `extauthz serve` has no --workers.")
     if not quick:
-        _rest_of_the_matrix(bench, report, few, say, (ours, constant, grpcio, ours_grpcio))
+        _rest(bench, report, min(turns, 3), say, ours)
 
 
 def _in_process(bench: Bench, report: Report, tokens: int) -> None:
@@ -110,35 +101,32 @@ def _in_process(bench: Bench, report: Report, tokens: int) -> None:
     report.values["servicer_digest_get_nonce_us"] = inprocess.first_seen_us(bench.snapshot, signed, requests.DIGEST_GET)
 
 
-def _main_group(
-    bench: Bench, report: Report, turns: int, quick: bool, say: Callable[[str], None],
-    started: tuple[Server, Server, Server],
-) -> None:  # fmt: skip
-    ours, constant, grpcio = started
+def _real(
+    bench: Bench, report: Report, turns: int, quick: bool, say: Callable[[str], None], servers: dict[str, Server]
+) -> None:
+    traffic, service = Traffic(bench.world), bench.servers.service
+    servers = {**servers, "tls": service("front", name="tls", tls=True)}
+    servers["redis"] = service("front", name="nonces-in-redis", redis=bench.servers.redis())
     say(f"building snapshots of {MANY_APPS:,} apps and {MANY_APIS:,} APIs")
-    many_apps = bench.servers.service("native", apps=MANY_APPS)
-    many_apis = bench.servers.service("native", apis=MANY_APIS)
-    methods = QUICK_METHODS if quick else tuple(one for one in requests.METHODS if one != requests.REFUSED)
-    get = requests.DIGEST_GET
-    base = f"{get}_native"
+    servers |= {"apps": service("front", apps=MANY_APPS), "apis": service("front", apis=MANY_APIS)}
+    report.results |= run_lanes(list(real_lanes(bench, traffic, servers, 3000 if quick else 10_000)), turns, say)
+    for name in ("tls_vs_plain", "redis_vs_memory", "apps_1000000_vs_10", "apis_10000_vs_10"):
+        report.ratios[f"signed_{name}"] = _share(report, f"signed_{name.partition('_')[0]}", "signed")
+    report.ratios["signed_front_vs_grpcio"] = 1 / _share(report, "signed_grpcio", "signed")
+    for method in ("signed", "appcode", "jwt_seen", "jwt_unseen", "signed_redis", "signed_grpcio"):
+        report.values[f"{method}_per_s"] = report.results[method].median("rate")
+        report.values[f"{method}_cpu_us"] = report.results[method].median("cpu_us")
+    say("at a quarter and half of the peak")
     lanes = [
-        *method_lanes(bench, "native", ours, constant, methods),
-        variant_lane(bench, "refused_signature_native", ours, base, requests.REFUSED, "digest, signature refused"),
-        variant_lane(bench, "digest_get_1000000_apps", many_apps, base, get, "digest, 1,000,000 apps", apps=MANY_APPS),
-        variant_lane(bench, "digest_get_10000_apis", many_apis, base, get, "digest, 10,000 APIs", apis=MANY_APIS),
-        next(method_lanes(bench, "grpcio", grpcio, grpcio, (get,))),
+        *share_lanes(bench, traffic, servers["front"], "signed", "signed", lambda: report.values["signed_per_s"]),
+        *share_lanes(
+            bench, traffic, servers["redis"], "redis", "nonces in Redis", lambda: report.values["signed_redis_per_s"]
+        ),
     ]
     report.results |= run_lanes(lanes, turns, say)
-    for method in methods:
-        one, other = f"{method}_native", f"constant_{method}_native"
-        report.ratios[f"{method}_vs_constant_native"] = _share(report, one, other)
-        by_cpu = report.results[one].share_of_by_cpu(report.results[other])
-        report.values[f"{method}_vs_constant_native_by_cpu_percent"] = 100 * by_cpu
-    report.ratios["digest_get_native_vs_constant_grpcio"] = _share(report, base, f"constant_{get}_grpcio")
-    report.ratios["refused_vs_accepted_native"] = _share(report, "refused_signature_native", base)
-    report.ratios["apps_1000000_vs_10"] = _share(report, "digest_get_1000000_apps", base)
-    report.ratios["apis_10000_vs_10"] = _share(report, "digest_get_10000_apis", base)
-    report.values["digest_get_native_per_s"] = report.results[base].median("rate")
+    for lane, value in (("signed_at_0.25", "signed_at_a_quarter"), ("signed_at_0.5", "signed_half"),
+                        ("redis_at_0.5", "redis_at_half")):  # fmt: skip
+        report.values[f"{value}_p99_ms"] = report.results[lane].median("p99_us") / 1000
 
 
 def _overload(bench: Bench, report: Report, turns: int, say: Callable[[str], None], servers: dict[str, Server]) -> None:
@@ -146,7 +134,7 @@ def _overload(bench: Bench, report: Report, turns: int, say: Callable[[str], Non
     for transport, server in servers.items():
         report.results |= run_lanes(list(overload_lanes(bench, server, transport)), turns, say)
         peak, over = report.results[f"overload_peak_{transport}"], report.results[f"overload_{transport}"]
-        prefix = "" if transport == "native" else f"{transport}_"
+        prefix = "" if transport == "front" else f"{transport}_"
         report.ratios[f"{prefix}overload_throughput_share"] = over.share_of(peak)
         report.ratios[f"{prefix}overload_latency_times"] = over.times_p99(peak)
         report.ratios[f"{prefix}overload_unanswered_share"] = over.apart("nothing") / over.apart("offered")
@@ -154,7 +142,7 @@ def _overload(bench: Bench, report: Report, turns: int, say: Callable[[str], Non
 
 def _builds(bench: Bench, report: Report, turns: int, say: Callable[[str], None], compiled: Server) -> None:
     say("the pure build beside the compiled one")
-    pure = bench.servers.service("native", name="pure", pure=True)
+    pure = bench.servers.service("front", name="pure", pure=True)
     report.results |= run_lanes(
         list(build_lanes(bench, {"pure": pure, "compiled": compiled}, QUICK_METHODS)), turns, say
     )
@@ -172,34 +160,31 @@ def _workers(bench: Bench, report: Report, turns: int, say: Callable[[str], None
     report.ratios["workers_2_vs_1"] = _share(report, "workers_2_digest", "workers_1_digest")
 
 
-def _rest_of_the_matrix(
-    bench: Bench, report: Report, turns: int, say: Callable[[str], None], started: tuple[Server, Server, Server, Server]
-) -> None:
-    ours, constant, grpcio, ours_grpcio = started
+def _rest(bench: Bench, report: Report, turns: int, say: Callable[[str], None], ours: Server) -> None:
     get, log = requests.DIGEST_GET, "decision log"
-    base = f"{get}_native"
-    say("headers as a map of text (encode_raw_headers off)")
-    report.results |= run_lanes(
-        list(method_lanes(bench, "native", ours, constant, requests.METHODS, header_map=False)), turns, say
-    )
-    say("grpcio")
-    report.results |= run_lanes(list(method_lanes(bench, "grpcio", ours_grpcio, grpcio, requests.METHODS)), turns, say)
     say("decision log, and a fixed rate for latency")
-    logging = bench.servers.service("native", name="logging", decision_log=str(bench.folder / "decisions.jsonl"))
-    half = round(report.results[base].median("rate") / 2)
+    logging = bench.servers.service("front", name="logging", decision_log=str(bench.folder / "decisions.jsonl"))
     lanes = [
+        *(
+            variant_lane(bench, f"{method}_front", ours, "", method, requests.WORDS[method])
+            for method in requests.METHODS
+        ),
         variant_lane(bench, "digest_get_no_log", ours, "", get, "digest, GET, no decision log", log),
         variant_lane(
             bench, "digest_get_logged", logging, "digest_get_no_log", get, "digest, GET, logged", log, decision_log=True
         ),
-        open_loop_lane(bench, "constant_open_loop_1000", constant, 1000, "the constant answer"),
         *(
             open_loop_lane(bench, f"{method}_open_loop_1000", ours, 1000, requests.WORDS[method], method)
             for method in (*QUICK_METHODS, requests.REFUSED)
         ),
-        open_loop_lane(bench, "digest_get_open_loop_half", ours, half, "digest, GET, half of its peak", get),
     ]
     report.results |= run_lanes(lanes, turns, say)
+    say("reloads")
+    report.results |= run_lanes([reload_lane(bench)], turns, say)
+    report.values["reload_p999_ms"] = report.results["reload_under_load"].median("p999_us") / 1000
+    paused = pauses.measured_apart(100_000)
+    report.values["longest_pause_ms"] = paused.gaps_ms[-1]
+    report.pauses = paused.histogram()
     say("counting instructions")
     counted = instructions_per_check(bench.world, bench.folder)
     report.values |= {f"instructions_{lane}": number for lane, number in counted.items()}

@@ -4,7 +4,9 @@ Written straight on the libraries and not on our transports, so that whatever th
 Run as ``python -m bench.constant TRANSPORT ANSWER_FILE``; prints its address.
 """
 
+import select
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,17 +18,22 @@ CHECK_PATH: Final = "/envoy.service.auth.v3.Authorization/Check"
 _BATCH: Final = 64
 
 
-def serve_native(answer: bytes) -> None:
-    """pygrpc-native's batch interface, until killed."""
-    from pygrpc_native import NativeGrpcFront
+def serve_front(answer: bytes) -> None:
+    """extauthz-front's batch interface, until killed."""
+    from extauthz_front import Front
 
-    front = NativeGrpcFront("127.0.0.1:0", [(CHECK_PATH, False)], io_threads=1)
-    front.start()
-    print(f"127.0.0.1:{front.bound_port}", flush=True)
-    while (events := front.recv_batch(_BATCH)) is not None:
-        for _kind, call_id, _method_id, payload, _client in events:
-            if payload is not None:
-                front.respond(call_id, answer)
+    front = Front(
+        "127.0.0.1:0", check_path=CHECK_PATH, health_path="/health", now_s=time.monotonic(), checks=4096, bytes=1 << 26,
+        connections=64, message_limit=1 << 21, metadata=[],
+    )  # fmt: skip
+    print(f"127.0.0.1:{front.port}", flush=True)
+    poll = select.poll()
+    poll.register(front.fileno(), select.POLLIN)
+    while True:
+        poll.poll()
+        checks, _, _ = front.take(4096)
+        for start in range(0, len(checks), _BATCH):
+            front.respond([(check[0], answer) for check in checks[start : start + _BATCH]])
 
 
 async def serve_grpcio(answer: bytes) -> None:
@@ -47,8 +54,8 @@ async def serve_grpcio(answer: bytes) -> None:
 
 def main() -> None:
     transport, answer = sys.argv[1], Path(sys.argv[2]).read_bytes()
-    if transport == "native":
-        serve_native(answer)
+    if transport == "front":
+        serve_front(answer)
     else:
         uvloop.run(serve_grpcio(answer))
 

@@ -8,8 +8,10 @@ queue behind each other, so the latency at a fixed rate is measured here.
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from bench import http2
@@ -26,13 +28,15 @@ def ask_all(
     judge: Callable[[bytes], None],
     cpu_s: Callable[[], float],
     rate: float = 0,
+    authority: Path | None = None,
 ) -> Round:
     """Send every message once. Raises NoResult, and what ``judge`` raises about an answer that is wrong.
 
     ``rate``: so many a second whatever the server does (open loop). Latencies then count from the moment at which a
-    request was due, so that neither a stall of the server nor one of ours is left out.
+    request was due, so that neither a stall of the server nor one of ours is left out. ``authority``: whom to trust, of
+    a server that speaks TLS.
     """
-    connection = _Connection(address, messages, rate)
+    connection = _Connection(address, messages, rate, authority)
     before, started = cpu_s(), time.perf_counter()
     try:
         connection.run()
@@ -48,13 +52,18 @@ def ask_all(
 class _Connection:
     """One HTTP/2 connection, as much of it as a client with fixed requests needs."""
 
-    def __init__(self, address: str, messages: Sequence[bytes], rate: float) -> None:
+    def __init__(self, address: str, messages: Sequence[bytes], rate: float, authority: Path | None) -> None:
         host, _, port = address.rpartition(":")
         self.answers: list[bytes] = []
         self.times: dict[int, tuple[float, float]] = {}
         self._frames = _request_frames(messages)
         self._socket = socket.create_connection((host, int(port)), timeout=20)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._encrypted: ssl.SSLSocket | None = None
+        if authority is not None:
+            context = ssl.create_default_context(cafile=str(authority))
+            context.set_alpn_protocols(["h2"])
+            self._socket = self._encrypted = context.wrap_socket(self._socket, server_hostname=host)
         self._unread = b""
         self._rate = rate
         self._began = 0.0
@@ -79,7 +88,7 @@ class _Connection:
 
     def _readable_before_next(self) -> bool:
         """Wait for an answer, or until the next request is due."""
-        if self._next == len(self._frames):
+        if self._next == len(self._frames) or (self._encrypted is not None and self._encrypted.pending()):
             return True
         wait_s = max(0.0, self._due(self._next) - time.perf_counter())
         return bool(select.select([self._socket], [], [], wait_s)[0])

@@ -65,6 +65,15 @@ def expect(answer: bytes, method: str) -> None:
         raise WrongAnswer(f"{method}: answered with status {response.status.code}, reason {reason or 'none'}")
 
 
+def outcome_of(answer: bytes) -> str:
+    """The reason of an answer, as Envoy's access log would show it; the status has to agree with it."""
+    response = pb.CheckResponse.FromString(answer)
+    reason: str = response.dynamic_metadata.fields["reason"].string_value
+    if (response.status.code == 0) is not (reason in ("allowed", "anonymous")):
+        raise WrongAnswer(f"status {response.status.code} with reason {reason or 'none'}")
+    return reason
+
+
 def is_decided(answer: bytes) -> bool:
     """Whether a digest GET was allowed, and not refused for want of time. Raises WrongAnswer when it is neither."""
     response = pb.CheckResponse.FromString(answer)

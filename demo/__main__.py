@@ -10,10 +10,16 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
-from demo.calls import Played, curl_of, demo_calls, fresh_curl_line, play
+from demo.calls import Played, broken_call, curl_of, demo_calls, fresh_curl_line, play
 from demo.keys import make_keys
+from demo.registry import RegistryAct, Step, with_registry
 from demo.stack import ROOT, Ports, Stack, StartError
+from extauthz.config import load
+from extauthz.domain.clock import wall_clock_ms
+from extauthz.explain.explained import Asked, explain
+from extauthz.explain.terminal import print_outcome
 from extauthz.transport.choice import has_front
+from extauthz.wire.asking import Entrance, HttpRequest, question
 
 
 def main() -> int:
@@ -30,7 +36,7 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
     try:
-        stack = Stack(folder, Ports())
+        stack = Stack(folder, Ports(), config=with_registry(folder))
         stack.start(lambda what: console.print(f"starting {what} ..."))
     except (StartError, OSError) as error:
         console.print(f"[red]could not start:[/red] {error}")
@@ -39,11 +45,15 @@ def main() -> int:
     try:
         played = list(play(stack, demo_calls(private_jwk)))
         show(console, stack, played, with_curl=arguments.curl)
+        broken = next(play(stack, [broken_call()]))
+        played.append(broken)
+        explain_call(console, stack, broken)
+        steps = play_registry(console, stack)
         if not arguments.once:
             stay(console, stack)
     finally:
         stack.stop()
-    return 0 if all(one.as_expected for one in played) else 1
+    return 0 if all(one.as_expected for one in played) and all(one.as_expected for one in steps) else 1
 
 
 def show(console: Console, stack: Stack, played: list[Played], *, with_curl: bool) -> None:
@@ -69,13 +79,42 @@ def show(console: Console, stack: Stack, played: list[Played], *, with_curl: boo
     console.print(f"{len(played)} calls through Envoy, {differing} not as expected; transport: {transport}")
 
 
+def explain_call(console: Console, stack: Stack, played: Played) -> None:
+    """Why a call was denied, as ``extauthz explain`` says it."""
+    call = played.call
+    console.print(f"\nOne more, {call.shows}: got {played.status} {played.code}. Why? `extauthz explain` says:\n")
+    sent = tuple((name, value.encode()) for name, value in call.headers.items())
+    asked = question(HttpRequest(call.method, call.path, "127.0.0.1:8080", sent, call.body), Entrance())
+    print_outcome(console, explain(Asked(asked), load(stack.config_file).snapshot, wall_clock_ms()))
+
+
+def play_registry(console: Console, stack: Stack) -> list[Step]:
+    """The registry's act and its table."""
+    console.print("\nNow an app that is made, granted, rotated and revoked while all this runs (docs/registry.md):")
+    act = RegistryAct(stack)
+    try:
+        steps = list(act.play())
+    finally:
+        act.close()
+    table = Table("", "what happens", "by", "the next signed call", "decided so after")
+    for step in steps:
+        mark = "[green]ok[/green]" if step.as_expected else f"[red]DIFFERS[/red]: {step.got}"
+        table.add_row(mark, step.did, step.command, step.expected, f"{step.seconds * 1000:.0f} ms")
+    console.print(table)
+    return steps
+
+
 def stay(console: Console, stack: Stack) -> None:
     """Keep everything up until Ctrl-C, or until a process ends."""
     console.print("\nUp until Ctrl-C. A signed call of your own (works once: try it twice):\n")
     print(fresh_curl_line(stack))
     console.print(
         "\nAnd: extauthz call GET http://127.0.0.1:8080/v1/orders --app-key demo-app-key-0001"
-        "\n     metrics http://127.0.0.1:9901/metrics, decisions .demo/decisions.jsonl, Envoy http://127.0.0.1:9902\n"
+        "\nBreak its signature, and find the cause:"
+        "\n     extauthz call GET 'http://127.0.0.1:8080/v1/orders?a=1' --app-key demo-app-key-0001 --dry-run"
+        " | sed 's#\\*/\\*#text/html#' > call.txt"
+        "\n     extauthz explain -c .demo/extauthz.yaml call.txt"
+        "\n\n     metrics http://127.0.0.1:9901/metrics, decisions .demo/decisions.jsonl, Envoy http://127.0.0.1:9902\n"
     )
     with contextlib.suppress(KeyboardInterrupt):
         while not (ended := stack.has_ended()):

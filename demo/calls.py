@@ -145,6 +145,12 @@ def fresh_curl_line(stack: Stack) -> str:
     return curl_of(stack, call)
 
 
+def broken_call() -> Call:
+    """A call whose signature does not match: some library put another Accept in the place of the signed one."""
+    headers = _signed("GET", "/v1/orders?a=1&empty=", APP) | {"Accept": "*/*"}
+    return Call("Accept changed after signing", "internet", "GET", "/v1/orders?a=1&empty=", 403, "A403SG", headers)
+
+
 def _signed(
     method: str,
     path: str,

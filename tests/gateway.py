@@ -289,6 +289,7 @@ def config_for_tests(transport: str) -> dict[str, Any]:
     config = shipped_config()
     config["transport"] = transport
     config["client_address"] = {"source": "x-envoy-external-address"}
+    config["capture"] = {"folder": "captures", "key": base64.b64encode(bytes(range(32))).decode()}
     config["plugins"].append({"id": "from-the-office", "type": "ip_control", "allow": ["10.0.0.0/8"]})
     sha256 = {"internet": "digest", "vpc": "digest"}
     more = [
@@ -305,6 +306,10 @@ def config_for_tests(transport: str) -> dict[str, Any]:
             "plugins": ["from-the-office"],
         },
         {"id": "one-vpc", "methods": ["GET"], "path": "/one-vpc", "auth": {"vpc": "none"}, "vpc_ids": ["vpc-1"]},
+        {
+            "id": "lenient", "methods": ["GET", "POST"], "path": "/lenient/{name}", "auth": sha256,
+            "lenient_path_parameters": True,
+        },
         {"id": "rpc", "methods": ["POST"], "path": "/demo.Orders/{method}", "auth": {"internet": "appcode"}},
     ]  # fmt: skip
     for api in more:

@@ -18,6 +18,7 @@ _ANSWERS: Final = {
     "422": "A value cannot be used; `field` says which.",
     "500": "A mistake of this service.",
     "503": "The database cannot be reached, or there are too many requests.",
+    "507": "The database has no room left.",
 }
 _OF_A_LOOK_UP: Final = ("401", "403", "404", "422", "500", "503")
 _MOMENT: Final = "2026-11-25T09:00:00.000Z"

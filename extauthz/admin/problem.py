@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from extauthz.registry.database.sealing import SealBroken
+from extauthz.registry.database.store import is_full
 from extauthz.registry.errors import Changed, Conflict, Forbidden, Invalid, RegistryError, Unknown
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -97,6 +98,9 @@ def refusal_of(error: Exception) -> Refusal | None:
             )
         case SealBroken():
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "sealed", str(error))
+        case DBAPIError() if is_full(error):
+            detail = "the registry's database has no room left; nothing was changed"
+            return Refusal(HTTPStatus.INSUFFICIENT_STORAGE, "full", detail)
         case DBAPIError() | PoolTimeoutError():
             detail = "the registry's database cannot be reached, or takes too long; try again"
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers={"Retry-After": "1"})

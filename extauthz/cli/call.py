@@ -1,17 +1,22 @@
 """``extauthz call``: sign a request, send it, show the answer and the same call as a curl line."""
 
 import os
+import sys
 from pathlib import Path
 
 import httpx
 import typer
+from rich.console import Console
 
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign, string_to_sign
 from extauthz.client.comparison import compare_strings
 from extauthz.client.curl import curl_line
 from extauthz.config.secrets import FromFile, SecretUnresolved, resolve
 from extauthz.domain.app import HMAC_SHA256
+from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.header_names import X_CA_ERROR_MESSAGE
+from extauthz.explain.caller import explain_answer
+from extauthz.explain.terminal import print_answer
 
 SECRET_VARIABLE = "EXTAUTHZ_APP_SECRET"  # noqa: S105  the name, not a secret
 _FORM = "application/x-www-form-urlencoded"
@@ -32,6 +37,7 @@ def call(
     no_nonce: bool = typer.Option(False, "--no-nonce", help="Send no nonce, as some old clients do."),
     show_string: bool = typer.Option(False, "--string-to-sign", help="Print the string that was signed."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Sign and print the curl line, send nothing."),
+    explain: bool = typer.Option(False, "--explain", help="Say what a denial means, and where the two strings part."),
     timeout_s: float = typer.Option(10.0, "--timeout", help="Seconds to wait for the answer."),
 ) -> None:
     """Sign a request with an AppKey and AppSecret, send it, and print the answer and the equivalent curl line.
@@ -53,10 +59,10 @@ def call(
         typer.echo(f"string to sign:\n{string_to_sign(request, headers)}\n")
     typer.echo(f"{curl_line(request, headers)}\n")
     if not dry_run:
-        _send(request, headers, timeout_s)
+        _send(request, headers, timeout_s, explain)
 
 
-def _send(request: OutgoingRequest, headers: dict[str, str], timeout_s: float) -> None:
+def _send(request: OutgoingRequest, headers: dict[str, str], timeout_s: float, explain: bool) -> None:
     try:
         answer = httpx.request(
             request.method, request.url, headers=headers, content=request.body or None, timeout=timeout_s
@@ -68,8 +74,13 @@ def _send(request: OutgoingRequest, headers: dict[str, str], timeout_s: float) -
     for name, value in answer.headers.items():
         typer.echo(f"{name}: {value}")
     typer.echo(f"\n{answer.text}")
-    difference = compare_strings(string_to_sign(request, headers), answer.headers.get(X_CA_ERROR_MESSAGE, ""))
-    if difference:
+    signed = string_to_sign(request, headers)
+    if explain and answer.status_code >= 400:
+        typer.echo("")
+        sent = {name.lower(): value for name, value in headers.items()}
+        told = explain_answer(answer.status_code, dict(answer.headers), signed, sent, wall_clock_ms())
+        print_answer(Console(width=None if sys.stdout.isatty() else 150), told)
+    elif difference := compare_strings(signed, answer.headers.get(X_CA_ERROR_MESSAGE, "")):
         typer.echo(f"\n{difference}", err=True)
     if answer.status_code >= 400:
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from extauthz.config.secrets import SecretUnresolved, resolve
 from extauthz.config.sections.admin import check_admin
 from extauthz.config.sections.apis.built import Apis
 from extauthz.config.sections.apps.app import Apps
+from extauthz.config.sections.capture import check_capture
 from extauthz.config.sections.decision_log import check_decision_log
 from extauthz.config.sections.digest import Digest, never_signed
 from extauthz.config.sections.errors import check_errors, error_settings
@@ -28,14 +29,17 @@ from extauthz.config.sections.plugins.built import Plugins
 from extauthz.config.sections.registry import check_registry
 from extauthz.config.sections.replay.redis import warn_of_plain_redis
 from extauthz.config.sections.replay.store import check_replay
+from extauthz.config.sections.shadow import build_shadow
 from extauthz.config.sections.tracing import check_tracing, warn_of_tracing
 from extauthz.config.source import Source
 from extauthz.config.validate import Validated, combined, validate
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.settings import Settings
+from extauthz.domain.shadow import Shadow
 from extauthz.domain.snapshot import Snapshot
 from extauthz.domain.snapshot.directory import Directory, DirectoryBuilder
 from extauthz.domain.snapshot.gateway import Gateway, build_gateway
+from extauthz.pauses import release
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,13 @@ class ServiceConfig:
     """What stood in the file."""
     notes: tuple[Problem, ...] = ()
     """What is no mistake, but its author should know."""
+    named_files: frozenset[Path] = frozenset()
+    """Which files it is made of: a change in any of them can change what it means. Absolute paths."""
 
-
-def named_files(config: ServiceConfig) -> frozenset[Path]:
-    """Which files a configuration is made of: a change in any of them can change what it means. Absolute paths."""
-    return files_of(config.file, config.path)
+    def entries(self) -> list[object]:
+        """What there may be a lot of: whoever is the last to hold it can let go of it in steps (``release``)."""
+        file = self.file
+        return [*file.apps, *file.grants, *file.apis, *self.snapshot.directory.parts()]
 
 
 def load(
@@ -71,18 +77,29 @@ def load(
     codes in the snapshot, which is then for looking at only.
     """
     source = Source(path, text)
+    try:
+        return _load(source, path, now_ms(), without_secrets)
+    finally:
+        source.release()
+
+
+def _load(source: Source, path: Path, now_ms: int, without_secrets: bool) -> ServiceConfig:
     validated = validate(source)
     findings = Findings(source, validated.position, validated.broken_ids)
-    builder = _Builder(validated, path.parent, now_ms(), findings)
-    builder.build()
-    skipped = _outside(validated) if without_secrets else frozenset[KeyPath]()
-    problems = [one for one in combined(validated.problems, findings.problems) if one.path not in skipped]
-    notes = tuple(
-        sorted((one for one in findings.notes if one.path not in skipped), key=lambda note: (note.file, note.line))
-    )
-    if problems:
-        raise ConfigError(problems, notes)
-    return ServiceConfig(validated.file, builder.snapshot(), path, source.text, notes)
+    builder = _Builder(validated, path.parent, now_ms, findings)
+    try:
+        builder.build()
+        skipped = _outside(validated) if without_secrets else frozenset[KeyPath]()
+        problems = [one for one in combined(validated.problems, findings.problems) if one.path not in skipped]
+        notes = tuple(
+            sorted((one for one in findings.notes if one.path not in skipped), key=lambda note: (note.file, note.line))
+        )
+        if problems:
+            raise ConfigError(problems, notes)
+        file = validated.file
+        return ServiceConfig(file, builder.snapshot(), path, source.text, notes, files_of(file, path))
+    finally:
+        builder.release()
 
 
 def _outside(validated: Validated) -> frozenset[KeyPath]:
@@ -106,6 +123,8 @@ class _Builder:
         self._groups: dict[str, BuiltGroup] = {}
         self._apis = Apis(self._groups, self._plugins, self._file.digest, self._file.strip_credentials, findings)
         self._directory = DirectoryBuilder()
+        self._shadow: Shadow | None = None
+        self._apps = Apps(base, now_ms, self._directory, findings)
 
     def build(self) -> None:
         """Build what the snapshot is made of, and check the rest."""
@@ -115,15 +134,22 @@ class _Builder:
         self._build_groups()
         for index, api in findings.unique("apis", file.apis):
             self._apis.add(index, api)
-        apps = Apps(self._base, self._now_ms, self._directory, findings)
         for index, app in findings.placed("apps", file.apps):
-            apps.add(index, app)
+            self._apps.add(index, app)
         if file.registry is None:  # else the app may be one of the registry
             self._plugins.check_apps(file.plugins, self._directory.apps)
         for index, grant in findings.placed("grants", file.grants):
             add_grants(index, grant, self._apis.by_id, self._directory, self._now_ms, findings)
+        known = self._directory.apps if file.registry is None else None
+        self._shadow = build_shadow(file.shadow, self._apis.by_id, known, self._now_ms, findings)
         self._check()
         self._warn()
+
+    def release(self) -> None:
+        """Let go of everything in steps: it is of no use any more."""
+        built = self._directory
+        self._apps.release()
+        release(*built.origins(), built.apps, built.key_pairs, built.app_codes, built.grants)
 
     def snapshot(self) -> Snapshot:
         """The snapshot of a file without mistakes."""
@@ -145,6 +171,7 @@ class _Builder:
         check_listeners(file.listen, (file.operations, takes), file.transport, self._base, report)
         check_decision_log(file.decision_log, report)
         check_registry(file.registry, self._base, report)
+        check_capture(file.capture, self._base, report)
         others = [(file.operations, "`operations`"), *((one.address, "a listener") for one in file.listen)]
         stated = "admin" in file.model_fields_set
         check_admin(file.admin, stated, file.registry is not None, others, self._base, report)
@@ -160,7 +187,7 @@ class _Builder:
             warn_of_tracing(file.tracing, note)
         if file.replay.redis is not None:
             warn_of_plain_redis(file.replay.redis, self._base, note)
-        warn_of_secrets(file, lambda path, message: note(self._place(path), message))
+        warn_of_secrets(file, lambda what, path, message: note(what, self._place(path), message))
 
     def _stated_windows(self) -> Iterator[tuple[KeyPath, Digest]]:
         yield ("digest",), self._file.digest
@@ -183,6 +210,7 @@ class _Builder:
                 reads_envoy_claims=any(api.jwt is not None and api.jwt.envoy_payload is not None for api in apis),
             ),
             apis=apis,
+            shadow=self._shadow,
         )
 
     def _built_directory(self) -> Directory:

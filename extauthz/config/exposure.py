@@ -1,28 +1,35 @@
 """What is no mistake, but its author should know: secrets in the file itself, or where they cannot change."""
 
 from extauthz.config.files import secrets_of
-from extauthz.config.problems import KeyPath, Report
+from extauthz.config.problems import KeyPath, Warn, Warned
 from extauthz.config.schema import ConfigFile
 from extauthz.config.secrets import FromEnvironment, FromFile
 
 
-def warn_of_secrets(file: ConfigFile, warn: Report) -> None:
+def warn_of_secrets(file: ConfigFile, warn: Warn) -> None:
     """Warn once of secrets by value, and once of those from the environment; at the first of each."""
     inline: list[KeyPath] = []
     from_environment: list[KeyPath] = []
     for path, secret in secrets_of(file):
         if isinstance(secret, FromEnvironment):
             from_environment.append(path)
-        elif not isinstance(secret, FromFile):
+        elif not isinstance(secret, FromFile) and not _is_plain_url(secret.get_secret_value()):
             inline.append(path)
     if inline:
-        warn(inline[0], f"{_count(inline)} in this file itself, for everybody who reads it; write {{file: PATH}}")
+        message = f"{_count(inline)} in this file itself, for everybody who reads it; write {{file: PATH}}"
+        warn(Warned.SECRET_INLINE, inline[0], message)
     if from_environment:
         warn(
+            Warned.SECRET_IN_ENVIRONMENT,
             from_environment[0],
             f"{_count(from_environment)} in an environment variable, which never changes in a running process: only a "
             "restart sees a new value, a reload does not. Write {file: PATH} for one that rotates",
         )
+
+
+def _is_plain_url(value: str) -> bool:
+    """Whether a value is the URL of a store, and nothing in it lets anybody in."""
+    return "://" in value and "@" not in value and "password" not in value.lower()
 
 
 def _count(places: list[KeyPath]) -> str:

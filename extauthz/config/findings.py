@@ -1,12 +1,12 @@
 """What is found while a file is built: mistakes and notes, each at its place in the YAML file."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from heapq import nsmallest
 from typing import Final, Protocol, TypeVar
 
-from extauthz.config.problems import KeyPath, Problem, Report
+from extauthz.config.problems import KeyPath, Problem, Report, Warn, Warned
 from extauthz.config.source import Source
 
 _NAMED: Final = 8
@@ -54,17 +54,17 @@ class Findings:
         """Take down a mistake."""
         self.problems.append(self._source.problem(path, message))
 
-    def note(self, path: KeyPath, message: str) -> None:
+    def note(self, what: Warned, path: KeyPath, message: str) -> None:
         """Take down what is no mistake, but its author should know."""
-        self.notes.append(self._source.problem(path, message))
+        self.notes.append(replace(self._source.problem(path, message), warned=what))
 
     def reporter(self, *prefix: str | int) -> Report:
         """``report`` for the section at ``prefix``."""
         return lambda path, message: self.report((*prefix, *path), message)
 
-    def noter(self, *prefix: str | int) -> Report:
+    def noter(self, *prefix: str | int) -> Warn:
         """``note`` for the section at ``prefix``."""
-        return lambda path, message: self.note((*prefix, *path), message)
+        return lambda what, path, message: self.note(what, (*prefix, *path), message)
 
     def line(self, path: KeyPath) -> "Line":
         """Where a key path stands in the file."""

@@ -2,10 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 KeyPath = tuple[str | int, ...]
 Report = Callable[[KeyPath, str], None]
 """Takes down what is wrong at a place of the file, or of the section in hand."""
+
+
+class Warned(StrEnum):
+    """What is no mistake, but its author should know: found while a file is read, judged by the lint."""
+
+    TRACES_IN_PLAIN_TEXT = "traces-in-plain-text"
+    TRACES_WITHOUT_PATH = "traces-without-path"
+    REDIS_IN_PLAIN_TEXT = "redis-in-plain-text"
+    GRANT_ENDED = "grant-ended"
+    PREVIOUS_SECRET_ENDED = "previous-secret-ended"  # noqa: S105
+    SECRET_SHORT = "secret-short"  # noqa: S105
+    SECRET_INLINE = "secret-inline"  # noqa: S105
+    SECRET_IN_ENVIRONMENT = "secret-in-environment"  # noqa: S105
+    OPEN_ON_INTERNET = "open-on-internet"
+    KEYS_LEFT_OUT = "keys-left-out"
+    SHADOW_ON = "shadow-on"
+    SHADOW_ENDED = "shadow-ended"
+
+
+Warn = Callable[[Warned, KeyPath, str], None]
+"""As ``Report``, for what is no mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +40,8 @@ class Problem:
     path: KeyPath
     """In the file that includes all others."""
     message: str
+    warned: Warned | None = None
+    """What it warns of; None: it is a mistake."""
     own_path: KeyPath | None = None
     """In an included file."""
 

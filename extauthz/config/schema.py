@@ -9,6 +9,7 @@ from extauthz.config.names import HeaderName, Node, Section, Text
 from extauthz.config.sections.admin import Admin
 from extauthz.config.sections.apis.api import ApiEntry
 from extauthz.config.sections.apps.app import AppEntry
+from extauthz.config.sections.capture import Capture
 from extauthz.config.sections.client_address import ClientAddress
 from extauthz.config.sections.decision_log import DecisionLog
 from extauthz.config.sections.digest import Digest
@@ -20,6 +21,7 @@ from extauthz.config.sections.listen.listener import Listen
 from extauthz.config.sections.plugins.built import Plugin
 from extauthz.config.sections.registry import Registry
 from extauthz.config.sections.replay.store import Replay
+from extauthz.config.sections.shadow import ShadowEntry
 from extauthz.config.sections.tracing import Tracing
 from extauthz.domain.request import Network
 from extauthz.domain.settings import IDENTITY_HEADERS, IdentityFact
@@ -38,6 +40,7 @@ class ConfigFile(Section):
     watch: true
     decision_log: {destination: stdout}
     tracing: {endpoint: "http://localhost:4318/v1/traces"}
+    capture: {folder: captures, key: {file: capture.key}}
     errors: {generation: vpc}
     identity_headers: {X-Ca-App-Id: app_id, X-Ca-Network: network, X-Client-Ip: client_ip}
     digest: {window: 900}
@@ -52,6 +55,7 @@ class ConfigFile(Section):
     apis: [{id: orders, group: shop, methods: [GET], path: /v1/orders, auth: {internet: digest}, plugins: [login]}]
     apps: [{id: web-shop, keys: [{app_key: web-shop-1, app_secret: {file: web-shop.secret}}]}]
     grants: [{app: web-shop, apis: [orders]}]
+    shadow: [{api: orders, until: 2027-01-31T00:00:00Z}]
     ```
     """
 
@@ -60,7 +64,7 @@ class ConfigFile(Section):
     )
     listen: Annotated[list[Listen], Field(min_length=1)] = Field(description="where Envoy asks")
     operations: Node = Field("127.0.0.1:9901", description="host:port of /metrics, /healthz and /readyz")
-    transport: Literal["auto", "grpcio", "native", "front"] = Field(
+    transport: Literal["auto", "grpcio", "front"] = Field(
         "auto", description="front needs extauthz-front; auto takes it where it is installed, and gRPC's own otherwise"
     )
     drain: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=5))] = Field(
@@ -70,6 +74,7 @@ class ConfigFile(Section):
     watch: bool = Field(True, description="reload by itself when this file, or one that it names, changes")
     decision_log: DecisionLog = Field(DecisionLog(), description="where a line for each decision goes")
     tracing: Tracing | None = Field(None, description="spans for an OpenTelemetry collector; without it, none")
+    capture: Capture | None = Field(None, description="what `extauthz capture` may keep of denied checks, sealed")
     errors: Errors = Field(Errors(), description="how denials look")
     identity_headers: dict[HeaderName, IdentityFact] = Field(
         default=IDENTITY_HEADERS,
@@ -92,3 +97,6 @@ class ConfigFile(Section):
     apis: list[ApiEntry] = Field(default_factory=list, description="what is protected; anything else is refused")
     apps: list[AppEntry] = Field(default_factory=list, description="who may call: identities and their credentials")
     grants: list[GrantEntry] = Field(default_factory=list, description="which app may call which API, in which stage")
+    shadow: list[ShadowEntry] = Field(
+        default_factory=list, description="APIs and apps that are judged and let pass all the same, until an end"
+    )

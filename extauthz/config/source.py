@@ -5,15 +5,63 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from extauthz.config.problems import ConfigError, KeyPath, Problem
+from extauthz.pauses import release
 
+_SHARDS: Final = 256
 _QUOTED = re.compile(r"'.*'", re.DOTALL)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LISTS: Final = ("groups", "plugins", "apis", "apps", "grants")
 """What an included file may hold: lists, whose entries come after those of the file that includes it."""
 _BETWEEN: Final = "\0"
 """Between the files in ``Source.text``: no YAML file holds it."""
+
+
+class _Reader:
+    """A text in pieces: the parser encodes what it reads, and of all at once that takes long."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._read = 0
+
+    def read(self, size: int = -1) -> str:
+        """The next piece; everything that is left where nobody says how much."""
+        begin, self._read = self._read, self._read + size if size >= 0 else len(self._text)
+        return self._text[begin : self._read]
+
+
+_LOADER: Any = yaml.SafeLoader
+if yaml.__with_libyaml__:
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+
+    class _Loader(Composer, CParser, SafeConstructor, Resolver):
+        """CSafeLoader, but for the composer: its one in C holds the interpreter, and all checks, for the whole file."""
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, _Reader(text))
+            Composer.__init__(self)
+            SafeConstructor.__init__(self)
+            Resolver.__init__(self)
+
+    _LOADER = _Loader
+
+
+class _Lines:
+    """The line of each key path. In shards: a dictionary of millions holds the interpreter whenever it grows."""
+
+    def __init__(self) -> None:
+        self.shards: tuple[dict[KeyPath, int], ...] = tuple({} for _ in range(_SHARDS))
+
+    def put(self, path: KeyPath, line: int) -> None:
+        """Note where a key path is."""
+        self.shards[hash(path) % _SHARDS][path] = line
+
+    def get(self, path: KeyPath) -> int | None:
+        """Where it is, or None."""
+        return self.shards[hash(path) % _SHARDS].get(path)
 
 
 class Source:
@@ -25,10 +73,11 @@ class Source:
         Raises ConfigError: not readable, not YAML, a repeated key, or an included file that holds what it may not.
         """
         self.file = file
-        self._lines: dict[KeyPath, int] = {(): 1}
+        self._lines = _Lines()
         self._faults: list[Problem] = []
         self._places: dict[tuple[str, int], tuple[Source, int]] = {}
         """By section and index of an entry: the included file where it stands, and its index there."""
+        self._included: list[Source] = []
         own, *included = (self._read(),) if text is None else text.split(_BETWEEN)
         self.text = own
         self.data: Any = self._parse(self.text)
@@ -53,6 +102,7 @@ class Source:
             text = texts[number] if number < len(texts) else None
             other = Source(self.file.parent / name, text, is_included=True)
             self.text += _BETWEEN + other.text
+            self._included.append(other)
             self._faults += other.misplaced()
             for section in _LISTS if isinstance(other.data, dict) else ():
                 self._add(section, other)
@@ -82,12 +132,12 @@ class Source:
         if len(path) > 1 and (path[0], path[1]) in self._places:
             other, index = self._places[str(path[0]), int(path[1])]
             found = other.problem((path[0], index, *path[2:]), message)
-            return Problem(found.file, found.line, path, message, found.path)
+            return Problem(found.file, found.line, path, message, own_path=found.path)
         known: KeyPath = ()
         for part in path:
-            if (*known, part) in self._lines:
+            if self._lines.get((*known, part)):
                 known = (*known, part)
-        return Problem(str(self.file), self._lines[known], path, message)
+        return Problem(str(self.file), self._lines.get(known) or 1, path, message)
 
     def _read(self) -> str:
         try:
@@ -98,6 +148,7 @@ class Source:
 
     def _parse(self, text: str) -> Any:
         loader = _LOADER(text)
+        node: yaml.Node | None = None
         try:
             node = loader.get_single_node()
             return {} if node is None else self._convert(loader, node, ())
@@ -110,6 +161,16 @@ class Source:
             raise ConfigError([Problem(str(self.file), 1, (), "not valid YAML")]) from None
         finally:
             loader.dispose()
+            if isinstance(node, yaml.MappingNode):
+                release(*(section.value for _, section in node.value if isinstance(section, yaml.SequenceNode)))
+
+    def release(self) -> None:
+        """Let go of everything in steps; nothing can be looked up any more."""
+        for other in self._included:
+            other.release()
+        release(self._places, *self._lines.shards)
+        if isinstance(self.data, dict):
+            release(*(section for section in self.data.values() if isinstance(section, list)))
 
     def _convert(self, loader: Any, node: yaml.Node, path: KeyPath) -> Any:
         if isinstance(node, yaml.MappingNode):
@@ -117,7 +178,7 @@ class Source:
         if isinstance(node, yaml.SequenceNode):
             items = []
             for index, item in enumerate(node.value):
-                self._lines[(*path, index)] = item.start_mark.line + 1
+                self._lines.put((*path, index), item.start_mark.line + 1)
                 items.append(self._convert(loader, item, (*path, index)))
             return items
         try:
@@ -140,7 +201,7 @@ class Source:
             if key in data and id(key_node) in own:
                 message = f"duplicate key `{key}` in one mapping; keep one of them"
                 self._faults.append(Problem(str(self.file), line, (*path, key), message))
-            self._lines[(*path, key)] = line
+            self._lines.put((*path, key), line)
             data[key] = self._convert(loader, value_node, (*path, key))
         return data
 

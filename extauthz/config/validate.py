@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from extauthz.config.problems import ConfigError, KeyPath, Problem
 from extauthz.config.schema import ConfigFile
 from extauthz.config.source import Source
+from extauthz.config.steps import in_steps
 from extauthz.config.text import find_stray
 
 _SECTIONS: Final = ("groups", "plugins", "apis", "apps", "grants")
@@ -51,16 +52,14 @@ def validate(source: Source) -> Validated:
     if not isinstance(source.data, dict):
         raise ConfigError([source.problem((), "the file must be a mapping of keys, such as `listen:` and `apis:`")])
     stray = [source.problem(path, message) for path, message in find_stray(source.data)]
-    try:
-        return Validated(ConfigFile.model_validate(source.data), stray, set(), lambda _section, index: index)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = combined(stray, _problems(source, details))
+    file, details = in_steps(source.data)
+    if file is not None:
+        return Validated(file, stray, set(), lambda _section, index: index)
+    problems = combined(stray, shape_problems(source, ConfigFile, details))
     pruned, broken, kept = _prune(source.data, details)
-    try:
-        file = ConfigFile.model_validate(pruned)
-    except ValidationError:
-        raise ConfigError(problems) from None
+    file, _ = in_steps(pruned)
+    if file is None:
+        raise ConfigError(problems)
     return Validated(file, problems, broken, lambda section, index: kept[section][index])
 
 
@@ -72,14 +71,14 @@ def combined(first: list[Problem], others: list[Problem]) -> list[Problem]:
     )
 
 
-def _problems(source: Source, details: list[ErrorDetails]) -> list[Problem]:
-    """One problem for each place: pydantic reports every branch of a union that did not fit."""
+def shape_problems(source: Source, model: type[BaseModel], details: list[ErrorDetails]) -> list[Problem]:
+    """What ``model`` does not take, one problem for each place: every branch of a union reports that it did not fit."""
     by_place: dict[KeyPath, list[str]] = {}
     for detail in details:
         path = _real_path(source.data, detail)
         messages = by_place.setdefault(path, [])
         if detail["type"] not in ("model_type", "dict_type") or not messages:
-            messages.append(_message(path, detail))
+            messages.append(_message(model, path, detail))
     return [source.problem(path, "; or ".join(dict.fromkeys(messages))) for path, messages in by_place.items()]
 
 
@@ -97,20 +96,20 @@ def _real_path(data: Any, detail: ErrorDetails) -> KeyPath:
     return tuple(path)
 
 
-def _message(path: KeyPath, detail: ErrorDetails) -> str:
+def _message(model: type[BaseModel], path: KeyPath, detail: ErrorDetails) -> str:
     message = _CURES.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "too_short":
         message = "must not be empty: an empty list here means nobody and nothing; list one or leave the key out"
     if detail["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
+        known = _known_keys(model, path[:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1)
         return f"{message}; did you mean `{close[0]}`?" if close else f"{message}; known: {', '.join(sorted(known))}"
     return message
 
 
-def _known_keys(path: KeyPath) -> list[str]:
+def _known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that may stand at a path, found by walking the models."""
-    models: list[type[BaseModel]] = [ConfigFile]
+    models: list[type[BaseModel]] = [model]
     for part in path:
         if isinstance(part, int):
             continue

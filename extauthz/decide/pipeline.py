@@ -15,6 +15,7 @@ from extauthz.decide.ip_control import address_admitted, app_address_admitted
 from extauthz.decide.network import open_on_network
 from extauthz.decide.progress import Progress, Step
 from extauthz.decide.proof import proven
+from extauthz.decide.shadow import in_shadow, let_pass, nobody
 from extauthz.decide.spelling import one_spelling
 from extauthz.decide.stage_choice import which_stage
 from extauthz.decide.upstream import what_goes_upstream
@@ -61,7 +62,7 @@ def decide(request: Request, snapshot: Snapshot, now_ms: int) -> Decision:
         for run in _RUN:
             refusal = run(check)
             if refusal is not None:
-                return _deny(check, refusal)
+                return _refused(check, refusal)
     except DirectoryUnavailable as error:
         return _deny(check, _unavailable(error))
     return _allow(check)
@@ -72,15 +73,25 @@ def decide_recorded(request: Request, snapshot: Snapshot, now_ms: int, record: C
     check = Progress(request, snapshot, now_ms)
     for name, run in STEPS:
         before = check.found()
+        unavailable = False
         try:
             refusal = run(check)
         except DirectoryUnavailable as error:
-            refusal = _unavailable(error)
+            refusal, unavailable = _unavailable(error), True
         found = {what: value for what, value in check.found().items() if before.get(what, check) is not value}
         record(Entry(name, refusal, found))
         if refusal is not None:
-            return _deny(check, refusal)
+            return _deny(check, refusal) if unavailable else _refused(check, refusal)
     return _allow(check)
+
+
+def _refused(check: Progress, refusal: Refusal) -> Decision:
+    if check.snapshot.gateway.shadow is None:
+        return _deny(check, refusal)
+    try:
+        return let_pass(check, refusal) or _deny(check, refusal)
+    except DirectoryUnavailable as error:
+        return _deny(check, _unavailable(error))
 
 
 def _unavailable(error: DirectoryUnavailable) -> Refusal:
@@ -95,4 +106,7 @@ def _allow(check: Progress) -> Allow:
     proof = check.proof
     about = Subject(check.api, check.stage, check.method, check.app)
     label = ALLOWED if check.methods else ANONYMOUS
-    return Allow(label, about, check.extra, proof.uses, proof.reading, proof.warning, proof.credential)
+    allow = Allow(label, about, check.extra, proof.uses, proof.reading, proof.warning, proof.credential)
+    if proof.uses and check.snapshot.gateway.shadow is not None and in_shadow(check):
+        return allow._replace(unproven=nobody(check))
+    return allow

@@ -7,14 +7,14 @@ from extauthz.decide.progress import Progress
 from extauthz.domain.api import AuthMethod
 from extauthz.domain.decision import Proof, Refusal
 
-_ANONYMOUS: Final = Proof(AuthMethod.NONE)
+ANONYMOUS_PROOF: Final = Proof(AuthMethod.NONE)
 
 
 def proven(check: Progress) -> Refusal | None:
     """Verify what the caller brought. An anonymous call, which has nothing to verify, has an empty proof."""
     methods = check.methods
     if not methods:
-        check.proof, check.method = _ANONYMOUS, AuthMethod.NONE
+        check.proof, check.method = ANONYMOUS_PROOF, AuthMethod.NONE
         return None
     proofs: list[Proof] = []
     for method in methods if len(methods) == 1 else sorted(methods):

@@ -6,8 +6,8 @@ from typing import Final, Protocol
 
 from extauthz.domain import reason
 from extauthz.domain.api import ReplayOutage
-from extauthz.domain.decision import Decision, Deny, OneTimeUse
-from extauthz.domain.reason import ASKED_AGAIN, REPLAY_UNCHECKED
+from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse
+from extauthz.domain.reason import ASKED_AGAIN, REPLAY_UNCHECKED, WOULD_DENY
 
 REPEAT_MS: Final = 10_000
 """How long Envoy may ask again about one stream, in milliseconds."""
@@ -37,13 +37,21 @@ def settle(decision: Decision, use: OneTimeUse, outcome: Outcome) -> Decision:
     if isinstance(decision, Deny) or outcome is Outcome.FIRST:
         return decision
     if outcome is Outcome.ASKED_AGAIN:
-        return decision._replace(label=ASKED_AGAIN)
+        return decision._replace(label=WOULD_DENY if decision.would_deny is not None else ASKED_AGAIN)
     if outcome is Outcome.USED:
-        return Deny(use.used, decision.about)
+        return _used(decision, Deny(use.used, decision.about))
     api = decision.about.api
     if outcome is Outcome.UNAVAILABLE and api is not None and api.replay_outage is ReplayOutage.ALLOW:
-        return decision._replace(label=REPLAY_UNCHECKED)
+        return decision._replace(label=WOULD_DENY if decision.would_deny is not None else REPLAY_UNCHECKED)
     if outcome is Outcome.SHARE_FULL:
         return Deny(reason.REPLAY_SHARE_FULL, decision.about, detail=f"{use.kind} of {use.holder!r}")
     refused = reason.REPLAY_STORE_FULL if outcome is Outcome.FULL else reason.REPLAY_STORE_UNAVAILABLE
     return Deny(refused, decision.about)
+
+
+def _used(decision: Allow, deny: Deny) -> Decision:
+    """What was used before proves nobody. In shadow it passes so; else it is a denial."""
+    unproven = decision.unproven
+    if unproven is None:
+        return deny
+    return Allow(WOULD_DENY, unproven.about, unproven.extra, would_deny=decision.would_deny or deny)

@@ -14,7 +14,7 @@ from extauthz.decide.progress import Progress
 from extauthz.domain import reason
 from extauthz.domain.api import Api, AuthMethod
 from extauthz.domain.decision import Extra, Proof, Refusal, Subject, Upstream
-from extauthz.domain.header_names import PREFIX
+from extauthz.domain.header_names import PREFIX, X_CA_WOULD_DENY
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.request import Network, Request
 from extauthz.domain.settings import IdentityFact, Settings
@@ -51,9 +51,16 @@ def what_goes_upstream(check: Progress) -> Refusal | None:
 
 
 def upstream_changes(
-    about: Subject, network: Network, request_id: str, carried: tuple[str, ...], settings: Settings
+    about: Subject,
+    network: Network,
+    request_id: str,
+    carried: tuple[str, ...],
+    settings: Settings,
+    would_deny: str = "",
 ) -> Upstream:
     """What holds for every request of a kind, whose ``Extra`` sets the headers named ``carried``.
+
+    ``would_deny`` is the reason of a denial that shadow lets pass.
 
     Every identity header is either set, here or there, or removed, so that no client's copy of one ever passes.
     """
@@ -68,9 +75,13 @@ def upstream_changes(
         else:
             remove.append(name)
     remove.extend(sorted(settings.claim_headers.difference(set_headers, carried)))
+    if would_deny:
+        set_headers[X_CA_WOULD_DENY] = would_deny
+    elif settings.marks_shadow:
+        remove.append(X_CA_WOULD_DENY)
     api = about.api
     if api is not None:
-        remove.extend(_credential_headers(about.method, api, network))
+        remove.extend(_credential_headers(about.method, api, None if would_deny else network))
     return Upstream(tuple(set_headers.items()), tuple(dict.fromkeys(remove)))
 
 
@@ -88,16 +99,17 @@ def _misspelled(request: Request, api: Api, settings: Settings) -> tuple[str, ..
     return tuple(sorted(found))
 
 
-def _credential_headers(method: str, api: Api, network: Network) -> list[str]:
+def _credential_headers(method: str, api: Api, network: Network | None) -> list[str]:
     """What is taken off: the proof, where the API says so; without a proof, every place where one could have stood.
 
-    What stands there was not verified, and a backend that reads its own copy of a token would believe it.
+    What stands there was not verified, and a backend that reads its own copy of a token would believe it. With
+    ``network`` None these are the places on any network: in shadow a caller may bring what this one does not take.
     """
     if method != AuthMethod.NONE:
         methods: Iterable[str] = method.split("+") if api.strip_credentials else ()
     else:
-        policy = api.auth.get(network)
-        methods = sorted(policy.methods) if policy is not None else ()
+        policies = [policy for at, policy in api.auth.items() if network is None or at is network]
+        methods = sorted(frozenset[str]().union(*[policy.methods for policy in policies]))
     names: list[str] = []
     for one in methods:
         names.extend(METHODS[one].credential_headers(api))

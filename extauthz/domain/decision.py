@@ -86,6 +86,22 @@ class Subject(NamedTuple):
     app: App | None = None
 
 
+class Deny(NamedTuple):
+    """The request may not pass."""
+
+    reason: Reason
+    about: Subject
+    fact: str = ""
+    detail: str = ""
+
+
+class Unproven(NamedTuple):
+    """What an allow in shadow tells when its proof turns out to be no proof, because it was used before."""
+
+    about: Subject
+    extra: Extra
+
+
 class Allow(NamedTuple):
     """The request may pass, once ``uses`` are recorded."""
 
@@ -98,15 +114,10 @@ class Allow(NamedTuple):
     warning: str = ""
     credential: str = ""
     """As the proof names it."""
-
-
-class Deny(NamedTuple):
-    """The request may not pass."""
-
-    reason: Reason
-    about: Subject
-    fact: str = ""
-    detail: str = ""
+    would_deny: Deny | None = None
+    """What it would be, were it not in shadow; None: an allow like any other."""
+    unproven: Unproven | None = None
+    """What passes instead when one of ``uses`` was used before; None: nothing."""
 
 
 Decision = Allow | Deny

@@ -19,6 +19,8 @@ X_CA_NETWORK: Final = "x-ca-network"
 X_CA_ERROR_CODE: Final = "x-ca-error-code"
 X_CA_ERROR_MESSAGE: Final = "x-ca-error-message"
 X_CA_REQUEST_ID: Final = "x-ca-request-id"
+X_CA_WOULD_DENY: Final = "x-ca-would-deny"
+"""Sent upstream with what shadow lets pass: the reason. Not the vendor's."""
 
 ACCEPT: Final = "accept"
 AUTHORIZATION: Final = "authorization"

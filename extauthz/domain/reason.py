@@ -51,7 +51,9 @@ ANONYMOUS: Final = "anonymous"
 ASKED_AGAIN: Final = "asked_again"
 REPLAY_UNCHECKED: Final = "replay_unchecked"
 """Allowed because the API says ``replay_outage: allow`` and the shared store was out of order."""
-ALLOW_LABELS: Final = (ALLOWED, ANONYMOUS, ASKED_AGAIN, REPLAY_UNCHECKED)
+WOULD_DENY: Final = "would_deny"
+"""Allowed because the API, or the app, is in shadow; the reason for which it would be denied is told beside it."""
+ALLOW_LABELS: Final = (ALLOWED, ANONYMOUS, ASKED_AGAIN, REPLAY_UNCHECKED, WOULD_DENY)
 
 _CATALOGUE: dict[str, Reason] = {}
 

@@ -61,6 +61,8 @@ class ErrorSettings:
     reveal: Reveal = Reveal.FULL
     overrides: dict[str, Answer] = field(default_factory=dict)
     """By reason label; only for reasons that the catalogue marks provisional."""
+    help_url: str = ""
+    """Begins the address of a page for each reason, which callers are told; empty: they are not."""
 
     def answer(self, reason: Reason) -> Answer:
         """The answer of the chosen generation."""
@@ -99,6 +101,9 @@ class Settings:
     """Of a signed form, which is decoded before anyone has proved anything."""
     reads_envoy_claims: bool = False
     """Whether some API trusts the result of Envoy's jwt_authn filter; if none does, nobody pays for reading it."""
+
+    marks_shadow: bool = False
+    """Whether something is in shadow: then clients' copies of the mark are taken off."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identity_facts", frozenset(fact for _, fact in self.identity_headers))

@@ -35,7 +35,7 @@ _FOUND_AFTER_A_PROOF: Final = frozenset(
 _CheckKey = tuple[str, str, str, str, str]
 """Network, API, method, decision, reason."""
 _WarningKey = tuple[str, str]
-"""API, warning."""
+"""API, and a warning or a reason."""
 
 
 class _Durations:
@@ -76,6 +76,7 @@ class CheckMetrics(Collector):
         self._durations: dict[tuple[str, str], _Durations] = {}
         self._readings: dict[str, int] = {}
         self._warnings: dict[_WarningKey, int] = {}
+        self._would_deny: dict[_WarningKey, int] = {}
         self._named = {"allow": 0, "deny": 0}
         """Series that name an API, by decision."""
 
@@ -85,6 +86,8 @@ class CheckMetrics(Collector):
         if isinstance(decision, Allow):
             if decision.reading:
                 self._count_reading(api, decision)
+            if checked.would_deny:
+                self._count_would_deny(api, checked.would_deny)
         elif not checked.app and decision.reason not in _FOUND_AFTER_A_PROOF:
             api = ""  # the subject of a denial has an app once that has proved who it is
         key = (checked.network.value, api, checked.method, checked.outcome, checked.label)
@@ -107,8 +110,9 @@ class CheckMetrics(Collector):
             for key in gone:
                 del self._series[key]
                 self._named[key[3]] -= 1
-            for warned in [warned for warned in self._warnings if warned[0] not in apis and warned[0] != OTHER]:
-                del self._warnings[warned]
+            for counts in (self._warnings, self._would_deny):
+                for warned in [warned for warned in counts if warned[0] not in apis and warned[0] != OTHER]:
+                    del counts[warned]
 
     def _new_series(self, key: _CheckKey) -> _Series:
         network, api, method, outcome, label = key
@@ -135,6 +139,13 @@ class CheckMetrics(Collector):
                     warned = (OTHER, allow.warning)
                 self._warnings[warned] = self._warnings.get(warned, 0) + 1
 
+    def _count_would_deny(self, api: str, cause: str) -> None:
+        with self._lock:
+            key = (api, cause)
+            if key not in self._would_deny and (len(self._would_deny) >= MOST_WARNED or api not in self._apis):
+                key = (OTHER, cause)
+            self._would_deny[key] = self._would_deny.get(key, 0) + 1
+
     def collect(self) -> Iterator[Metric]:
         """What a scrape sees. The samples of the large families are made while they are read."""
         yield StreamedFamily("extauthz_checks", "Checks answered.", "counter", self._check_samples)
@@ -157,6 +168,10 @@ class CheckMetrics(Collector):
             "extauthz_strict_warnings", "Allowed requests that strict mode would refuse.", "counter",
             self._warning_samples,
         )  # fmt: skip
+        yield StreamedFamily(
+            "extauthz_would_deny", "Allowed requests that are in shadow, by the reason for which they would be denied.",
+            "counter", self._would_deny_samples,
+        )  # fmt: skip
 
     def _check_samples(self) -> Iterator[Sample]:
         with self._lock:
@@ -169,12 +184,18 @@ class CheckMetrics(Collector):
                 yield Sample("extauthz_checks_total", labels, series.checks)
 
     def _warning_samples(self) -> Iterator[Sample]:
+        return self._samples("extauthz_strict_warnings_total", "warning", self._warnings)
+
+    def _would_deny_samples(self) -> Iterator[Sample]:
+        return self._samples("extauthz_would_deny_total", "reason", self._would_deny)
+
+    def _samples(self, name: str, label: str, counts: dict[_WarningKey, int]) -> Iterator[Sample]:
         with self._lock:
-            keys = list(self._warnings)
-        for warned in keys:
-            count = self._warnings.get(warned)
+            keys = list(counts)
+        for api, value in keys:
+            count = counts.get((api, value))
             if count is not None:
-                yield Sample("extauthz_strict_warnings_total", {"api": warned[0], "warning": warned[1]}, count)
+                yield Sample(name, {"api": api, label: value}, count)
 
 
 def _cumulative(counts: list[int]) -> list[tuple[str, float]]:

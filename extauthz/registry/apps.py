@@ -88,6 +88,8 @@ def create_app(
     get_owner(tx.connection, actor, owner_id)
     if _app_row(tx.connection, app_id) is not None:
         raise Conflict(f"app `{app_id}` exists already")
+    if place := tx.elsewhere("app", app_id):
+        raise Conflict(f"app `{app_id}` stands in {place}, and belongs wholly to that file; choose another id")
     count = select(func.count()).select_from(APPS).where(APPS.c.owner_id == owner_id)
     if actor.role is not Role.ADMIN and tx.connection.execute(count).scalar_one() >= MAX_APPS_OF_AN_OWNER:
         raise Conflict(f"owner `{owner_id}` has {MAX_APPS_OF_AN_OWNER} apps, which is the most; delete one first")

@@ -1,24 +1,21 @@
-"""The credentials of apps: AppKey/AppSecret pairs and AppCodes. A secret is shown once, and by an audited reveal."""
+"""AppKey/AppSecret pairs of apps. A secret is shown when it is made, and by a reveal that the audit trail keeps."""
 
-import uuid
 from dataclasses import asdict
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from extauthz.domain.app import hash_app_code
 from extauthz.registry.apps import get_app
 from extauthz.registry.audit import record
-from extauthz.registry.credential_records import CodeRecord, KeyRecord, NewCode, NewKey
-from extauthz.registry.database.sealing import Vault
+from extauthz.registry.credential_records import KeyRecord, NewKey
+from extauthz.registry.database.sealing import SealBroken, Vault
 from extauthz.registry.database.store import Transaction
-from extauthz.registry.database.tables import APP_CODES, KEY_PAIRS, LAST_USES
+from extauthz.registry.database.tables import KEY_PAIRS, LAST_USES
 from extauthz.registry.errors import Conflict, Invalid, Unknown
 from extauthz.registry.rules import Action, Actor
 from extauthz.registry.text import (
     checked_credential,
     checked_secret,
-    new_app_code,
     new_app_key,
     new_secret,
     utc_text,
@@ -42,6 +39,8 @@ def create_key(
         raise Conflict(f"app `{app_id}` has {MAX_OF_AN_APP} key pairs, which is the most; delete one first")
     if tx.connection.execute(select(KEY_PAIRS.c.app_id).where(KEY_PAIRS.c.app_key == app_key)).first():
         raise Conflict(f"AppKey `{app_key}` is taken; choose another one")
+    if place := tx.elsewhere("key", app_key):
+        raise Conflict(f"AppKey `{app_key}` stands in {place} too; choose another one")
     tx.connection.execute(
         insert(KEY_PAIRS).values(
             app_key=app_key, app_id=app_id, is_default=not others, secret=vault.sealer.seal(secret.encode(), app_key),
@@ -80,6 +79,42 @@ def rotate_key(
     return NewKey(after, secret)
 
 
+def set_secrets(
+    tx: Transaction,
+    vault: Vault,
+    actor: Actor,
+    app_key: str,
+    secret: str,
+    previous: str | None = None,
+    previous_until_ms: int | None = None,
+) -> bool:
+    """Let a key pair have these secrets and no others, and say whether it did not. Raises Unknown, Invalid.
+
+    ``previous`` is valid too, until ``previous_until_ms``.
+    """
+    checked_secret("app_secret", secret)
+    if previous is not None:
+        checked_secret("previous", previous)
+    row = _key_row(tx.connection, actor, app_key, Action.ROTATE_CREDENTIAL)
+    wanted = (secret, previous, previous_until_ms)
+    if _secrets(vault, row, tx.now_ms) == wanted:
+        return False
+    tx.connection.execute(
+        update(KEY_PAIRS)
+        .where(KEY_PAIRS.c.app_key == app_key)
+        .values(
+            secret=vault.sealer.seal(secret.encode(), app_key),
+            rotated_ms=tx.now_ms,
+            previous_secret=None if previous is None else vault.sealer.seal(previous.encode(), app_key),
+            previous_until_ms=previous_until_ms,
+        )
+    )
+    tx.changed("key", app_key)
+    after = get_key(tx.connection, actor, app_key)
+    record(tx, actor, Action.ROTATE_CREDENTIAL, f"key/{app_key}", before=_told(_key(row)), after=_told(after))
+    return True
+
+
 def end_previous_secret(tx: Transaction, actor: Actor, app_key: str) -> KeyRecord:
     """Let only the newest secret of a key pair be valid from now on. Raises Unknown, Conflict."""
     row = _key_row(tx.connection, actor, app_key, Action.ROTATE_CREDENTIAL)
@@ -113,7 +148,9 @@ def delete_key(tx: Transaction, actor: Actor, app_key: str) -> None:
 
 def get_key(view: Connection, actor: Actor, app_key: str) -> KeyRecord:
     """A key pair without its secrets. Raises Unknown."""
-    return _key(_key_row(view, actor, app_key, Action.READ_APP), _uses(view, [f"key/{app_key}", f"previous/{app_key}"]))
+    return _key(
+        _key_row(view, actor, app_key, Action.READ_APP), last_uses(view, [f"key/{app_key}", f"previous/{app_key}"])
+    )
 
 
 def list_keys(view: Connection, actor: Actor, app_id: str) -> list[KeyRecord]:
@@ -121,49 +158,8 @@ def list_keys(view: Connection, actor: Actor, app_id: str) -> list[KeyRecord]:
     get_app(view, actor, app_id)
     order = (KEY_PAIRS.c.is_default.desc(), KEY_PAIRS.c.created_ms, KEY_PAIRS.c.app_key)
     rows = list(view.execute(select(KEY_PAIRS).where(KEY_PAIRS.c.app_id == app_id).order_by(*order)))
-    uses = _uses(view, [f"{kind}/{row.app_key}" for row in rows for kind in ("key", "previous")])
+    uses = last_uses(view, [f"{kind}/{row.app_key}" for row in rows for kind in ("key", "previous")])
     return [_key(row, uses) for row in rows]
-
-
-def create_code(tx: Transaction, vault: Vault, actor: Actor, app_id: str, code: str | None = None) -> NewCode:
-    """Another AppCode of an app. Raises Unknown, Invalid, Conflict."""
-    get_app(tx.connection, actor, app_id, Action.CREATE_CREDENTIAL)
-    code = new_app_code() if code is None else checked_credential("app_code", code)
-    others = list(tx.connection.execute(select(APP_CODES.c.id).where(APP_CODES.c.app_id == app_id)))
-    if len(others) >= MAX_OF_AN_APP:
-        raise Conflict(f"app `{app_id}` has {MAX_OF_AN_APP} AppCodes, which is the most; delete one first")
-    code_hash = vault.hash(hash_app_code(code.encode()))
-    if tx.connection.execute(select(APP_CODES.c.id).where(APP_CODES.c.code_hash == code_hash)).first():
-        raise Conflict("this AppCode is taken; choose another one")
-    code_id = str(uuid.uuid4())
-    tx.connection.execute(
-        insert(APP_CODES).values(id=code_id, app_id=app_id, code_hash=code_hash, hint=code[-4:], created_ms=tx.now_ms)
-    )
-    tx.changed("code", code_hash.hex())
-    made = CodeRecord(code_id, app_id, code[-4:], utc_text(tx.now_ms) or "")
-    record(tx, actor, Action.CREATE_CREDENTIAL, f"code/{code_id}", after=asdict(made))
-    return NewCode(made, code)
-
-
-def delete_code(tx: Transaction, actor: Actor, code_id: str) -> None:
-    """Remove an AppCode. Raises Unknown."""
-    row = tx.connection.execute(select(APP_CODES).where(APP_CODES.c.id == code_id)).first()
-    if row is None:
-        raise Unknown("AppCode", code_id)
-    get_app(tx.connection, actor, row.app_id, Action.DELETE_CREDENTIAL)
-    if not tx.connection.execute(delete(APP_CODES).where(APP_CODES.c.id == code_id)).rowcount:
-        raise Unknown("AppCode", code_id)
-    tx.changed("code", row.code_hash.hex())
-    record(tx, actor, Action.DELETE_CREDENTIAL, f"code/{code_id}", before=asdict(_code(row, {})))
-
-
-def list_codes(view: Connection, actor: Actor, app_id: str) -> list[CodeRecord]:
-    """The AppCodes of an app. Raises Unknown."""
-    get_app(view, actor, app_id)
-    query = select(APP_CODES).where(APP_CODES.c.app_id == app_id).order_by(APP_CODES.c.created_ms, APP_CODES.c.id)
-    rows = list(view.execute(query))
-    uses = _uses(view, [f"code/{row.id}" for row in rows])
-    return [_code(row, uses) for row in rows]
 
 
 def _key_row(view: Connection, actor: Actor, app_key: str, action: Action) -> Row[Any]:
@@ -175,6 +171,18 @@ def _key_row(view: Connection, actor: Actor, app_key: str, action: Action) -> Ro
     if row is None:
         raise Unknown("AppKey", app_key)
     return row
+
+
+def _secrets(vault: Vault, row: Row[Any], now_ms: int) -> tuple[str, str | None, int | None] | None:
+    """Which secrets of a key pair are valid, and until when the older one is. None: they cannot be opened."""
+    is_over = row.previous_until_ms is None or row.previous_until_ms <= now_ms
+    try:
+        secret = vault.sealer.open(row.secret, row.app_key).decode()
+        if is_over:
+            return secret, None, None
+        return secret, vault.sealer.open(row.previous_secret, row.app_key).decode(), row.previous_until_ms
+    except SealBroken:
+        return None
 
 
 def _key(row: Row[Any], uses: dict[str, int] | None = None) -> KeyRecord:
@@ -191,12 +199,8 @@ def _key(row: Row[Any], uses: dict[str, int] | None = None) -> KeyRecord:
     )
 
 
-def _code(row: Row[Any], uses: dict[str, int]) -> CodeRecord:
-    created = utc_text(row.created_ms) or ""
-    return CodeRecord(row.id, row.app_id, row.hint, created, utc_text(uses.get(f"code/{row.id}")))
-
-
-def _uses(view: Connection, credentials: list[str]) -> dict[str, int]:
+def last_uses(view: Connection, credentials: list[str]) -> dict[str, int]:
+    """When credentials were last used, in milliseconds since 1970, by kind and name; those that were."""
     if not credentials:
         return {}
     query = select(LAST_USES.c.credential, LAST_USES.c.used_ms).where(LAST_USES.c.credential.in_(credentials))

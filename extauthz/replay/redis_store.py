@@ -5,12 +5,21 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
-from extauthz.decide.replay import REPEAT_MS, Outcome
+from extauthz.decide.replay import Outcome
 from extauthz.domain.decision import OneTimeUse
+from extauthz.replay.redis_batch import (
+    Answer,
+    Asked,
+    outcome_of,
+    put_commands,
+    put_script,
+    take_commands,
+    take_script,
+)
 from extauthz.replay.redis_client import RedisAddress, make_client
 from extauthz.replay.redis_shares import Shares, ask
 
@@ -19,18 +28,10 @@ REST_S: Final = 0.2
 there again, and where: with Sentinels or a Cluster another one may have taken over."""
 FIND_TIMEOUT_S: Final = 2.0
 _PROBE_MS: Final = 1000
-CLOCKS_MS: Final = 10_000
-"""How far the clocks of two replicas may lie apart, in milliseconds. A replica whose clock is behind still accepts a
-proof that has expired for the others, so values are kept for so much longer."""
 FULL_TRIP: Final = 128
 """How many values are worth a round trip of their own while another one is under way."""
+_CURE: Final = "permit +eval and +evalsha to its user"
 _log: Final = logging.getLogger("extauthz")
-
-
-class _Asked(NamedTuple):
-    use: OneTimeUse
-    now_ms: int
-    outcome: asyncio.Future[Outcome]
 
 
 class RedisReplayStore:
@@ -64,7 +65,9 @@ class RedisReplayStore:
         self._connections = connections
         self._wait_replicas = wait_replicas
         self._under_way = 0
-        self._waiting: deque[_Asked] = deque()
+        self._runs_scripts = not address.cluster
+        self._knows_script = False
+        self._waiting: deque[Asked] = deque()
         self._sends: set[asyncio.Task[None]] = set()
         self._healing: asyncio.Task[None] | None = None
         # Our own bound is the tighter one; the client's would be an error.
@@ -79,11 +82,19 @@ class RedisReplayStore:
             self._failed(error, {self._prefix + b"start"})
 
     def record(self, use: OneTimeUse, now_ms: int) -> Outcome | Awaitable[Outcome]:
-        """Record a value unless it is there already. Callable from any thread; await it on the event loop."""
+        """Record a value unless it is there already. To be called on the event loop."""
         if self._healing is not None:
             self.outcomes[Outcome.UNAVAILABLE] += 1
             return Outcome.UNAVAILABLE
-        return self._record(use, now_ms)
+        if not self.shares.admits(use, now_ms):
+            self.outcomes[Outcome.SHARE_FULL] += 1
+            return Outcome.SHARE_FULL
+        loop = asyncio.get_running_loop()
+        asked = Asked(use, now_ms, self._keys(use), loop.create_future())
+        self._waiting.append(asked)
+        if len(self._waiting) in (1, FULL_TRIP):
+            loop.call_soon(self._send_waiting)  # after all that this turn of the loop brings
+        return asked.outcome
 
     async def close(self) -> None:
         """Close the connections."""
@@ -92,17 +103,6 @@ class RedisReplayStore:
             self._healing.cancel()
             await asyncio.gather(self._healing, return_exceptions=True)
         await self._client.close()
-
-    async def _record(self, use: OneTimeUse, now_ms: int) -> Outcome:
-        if not self.shares.admits(use, now_ms):
-            self.outcomes[Outcome.SHARE_FULL] += 1
-            return Outcome.SHARE_FULL
-        loop = asyncio.get_running_loop()
-        asked = _Asked(use, now_ms, loop.create_future())
-        self._waiting.append(asked)
-        if len(self._waiting) in (1, FULL_TRIP):
-            loop.call_soon(self._send_waiting)  # after all that this turn of the loop brings
-        return await asked.outcome
 
     def _send_waiting(self) -> None:
         busy = self._under_way == self._connections
@@ -117,14 +117,14 @@ class RedisReplayStore:
         self._sends.add(task)
         task.add_done_callback(self._sends.discard)
 
-    async def _send(self, batch: list[_Asked]) -> None:
+    async def _send(self, batch: list[Asked]) -> None:
         started_s = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
                 replies = await self._ask(batch)
-            outcomes = [_outcome(asked, answers) for asked, answers in zip(batch, replies, strict=True)]
+            outcomes = [outcome_of(asked, answer) for asked, answer in zip(batch, replies, strict=True)]
         except Exception as error:  # not all that the client raises is a RedisError
-            self._failed(error, {key for asked in batch for key in self._keys(asked.use)})
+            self._failed(error, {key for asked in batch for key in asked.keys})
             outcomes = [Outcome.UNAVAILABLE] * len(batch)
         except BaseException:
             outcomes = [Outcome.UNAVAILABLE] * len(batch)
@@ -141,22 +141,40 @@ class RedisReplayStore:
                     asked.outcome.set_result(outcome)
             self._send_waiting()
 
-    async def _ask(self, batch: list[_Asked]) -> list[list[Any]]:
-        """For each key of each value whether it was stored now, and what is stored, all in one round trip."""
-        async with self._client.pipeline(transaction=False) as pipe:
-            for use, now_ms, _ in batch:
-                value = b"%d:%s" % (now_ms, use.fingerprint.hex().encode())
-                for key in self._keys(use):
-                    pipe.set(key, value, nx=True, px=max(0, use.expires_ms - now_ms) + CLOCKS_MS)
-                    pipe.get(key)
-            latest_ms = max(asked.now_ms for asked in batch)
-            due = self.shares.due((asked.use for asked in batch), latest_ms)
-            takers = [ask(pipe, self._prefix, tally, latest_ms) for tally in due]
-            replies = iter(await self._execute(pipe))
-        answers = [[next(replies) for _ in range(2 * len(self._keys(asked.use)))] for asked in batch]
-        for take in takers:
-            take([next(replies) for _ in range(3)])
-        return answers
+    async def _ask(self, batch: list[Asked]) -> list[Answer]:
+        """What each key of each value holds, in one round trip, but for the first one and after a restart of Redis."""
+        while True:
+            by_script, is_known = self._runs_scripts, self._knows_script
+            async with self._client.pipeline(transaction=False) as pipe:
+                if by_script:
+                    put_script(pipe, batch, is_known)
+                else:
+                    put_commands(pipe, batch)
+                latest_ms = max(asked.now_ms for asked in batch)
+                due = self.shares.due((asked.use for asked in batch), latest_ms)
+                takers = [ask(pipe, self._prefix, tally, latest_ms) for tally in due]
+                replies = iter(await self._execute(pipe))
+            first = next(replies) if by_script else None
+            answers = [] if by_script else take_commands(batch, replies)
+            for take in takers:
+                take([next(replies) for _ in range(3)])
+            if not by_script:
+                return answers
+            if not self._should_ask_again(first):
+                self._knows_script = True
+                return take_script(batch, first)
+
+    def _should_ask_again(self, reply: Any) -> bool:
+        """Whether the script did not run, but something else may."""
+        if isinstance(reply, NoScriptError) and self._knows_script:
+            self._knows_script = False
+            return True
+        forbidden = isinstance(reply, ResponseError) and str(reply).startswith("unknown command")
+        if forbidden or isinstance(reply, NoPermissionError):
+            self._runs_scripts = False
+            _log.warning("the replay store runs no scripts for us, which costs several times as much: %s", _CURE)
+            return True
+        return False
 
     async def _execute(self, pipe: Any) -> list[Any]:
         """The replies, once enough replicas have what was written. Raises TooFewReplicas."""
@@ -170,16 +188,17 @@ class RedisReplayStore:
             raise TooFewReplicas
         return replies
 
-    def _keys(self, use: OneTimeUse) -> list[bytes]:
-        return [self._prefix + key.hex().encode() for key in (use.key, use.proof) if key]
+    def _keys(self, use: OneTimeUse) -> tuple[bytes, ...]:
+        key = self._prefix + use.key.hex().encode()
+        return (key, self._prefix + use.proof.hex().encode()) if use.proof else (key,)
 
-    def _answered(self, seconds: float, batch: list[_Asked], outcomes: list[Outcome], replies: list[list[Any]]) -> None:
+    def _answered(self, seconds: float, batch: list[Asked], outcomes: list[Outcome], answers: list[Answer]) -> None:
         self.round_trips += 1
         self.seconds += seconds
-        fault = next((reply for answers in replies for reply in answers if isinstance(reply, Exception)), None)
+        fault = next((one for answer in answers for pair in answer for one in pair if isinstance(one, Exception)), None)
         if fault is not None:  # full, read-only, no permission, one node of many: alive, but of no use
             unavailable = [asked for asked, was in zip(batch, outcomes, strict=True) if was is Outcome.UNAVAILABLE]
-            self._failed(fault, {key for asked in unavailable for key in self._keys(asked.use)})
+            self._failed(fault, {key for asked in unavailable for key in asked.keys})
 
     # What happens once it has failed.
 
@@ -221,25 +240,3 @@ class RedisReplayStore:
 
 class TooFewReplicas(RedisError):
     """Fewer replicas than wanted have what was written: a fail-over could lose it."""
-
-
-def _outcome(asked: _Asked, answers: list[Any]) -> Outcome:
-    """What the replies for one value mean: it is new only where each of its keys is."""
-    outcomes = {_outcome_of_key(asked, *pair) for pair in zip(answers[::2], answers[1::2], strict=True)}
-    return next(
-        one for one in (Outcome.UNAVAILABLE, Outcome.USED, Outcome.ASKED_AGAIN, Outcome.FIRST) if one in outcomes
-    )
-
-
-def _outcome_of_key(asked: _Asked, stored: Any, found: Any) -> Outcome:
-    if isinstance(stored, Exception):
-        return Outcome.UNAVAILABLE
-    if stored:
-        return Outcome.FIRST
-    if not isinstance(found, bytes):  # it expired between the two commands, or cannot be read: it was there
-        return Outcome.USED
-    first_ms, _, fingerprint = found.partition(b":")
-    same = bool(asked.use.fingerprint) and fingerprint == asked.use.fingerprint.hex().encode()
-    # Two replicas' clocks may differ, so the first one may lie in the future.
-    again = same and first_ms.isdigit() and abs(asked.now_ms - int(first_ms)) <= REPEAT_MS
-    return Outcome.ASKED_AGAIN if again else Outcome.USED

@@ -1,6 +1,7 @@
 """What a reload changed, for its log line: names of entries, never a value."""
 
 from collections.abc import Hashable, Iterable, Mapping
+from heapq import nsmallest
 from typing import Any, Final
 
 from extauthz.config import ServiceConfig
@@ -22,17 +23,19 @@ def changes(before: ServiceConfig, after: ServiceConfig) -> str:
 
 
 def _told(name: str, old: Mapping[Any, Any], new: Mapping[Any, Any], also: frozenset[str]) -> str:
-    added, removed = new.keys() - old.keys(), old.keys() - new.keys()
-    changed = {key for key in new.keys() & old.keys() if new[key] != old[key] or key in also}
+    # In loops of our own: those of sets hold the interpreter, and every check, for as long as there are apps.
+    added = [key for key in new if key not in old]
+    removed = [key for key in old if key not in new]
+    changed = [key for key in new if key in old and (new[key] != old[key] or key in also)]
     parts = [_list("added", added), _list("removed", removed), _list("changed", changed)]
     told = ", ".join(part for part in parts if part)
     return f"{name}: {told}" if told else ""
 
 
 def _list(what: str, keys: Iterable[Hashable]) -> str:
-    names = sorted(str(key) for key in keys)
+    names = [str(key) for key in keys]
     more = ", ..." if len(names) > _NAMED else ""
-    return f"{len(names)} {what} ({', '.join(names[:_NAMED])}{more})" if names else ""
+    return f"{len(names)} {what} ({', '.join(nsmallest(_NAMED, names))}{more})" if names else ""
 
 
 def _grants(config: ServiceConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Final
 from extauthz.config import Problem, ServiceConfig
 from extauthz.config.source import Source
 
-_NATIVE: Final = "pygrpc_native"
+_FRONT: Final = "extauthz_front"
 _TRACING: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
@@ -14,8 +14,8 @@ def missing_extras(config: ServiceConfig) -> list[Problem]:
     """A mistake for each extra that ``serve`` would need and not find."""
     source = Source(config.path, config.text)
     problems = []
-    if config.file.transport == "native" and not _is_installed(_NATIVE):
-        message = "native needs the extra `fast`: `pip install 'extauthz[fast]'`, or write `auto`"
+    if config.file.transport == "front" and not _is_installed(_FRONT):
+        message = "front needs extauthz-front, which `pip install ./front` builds, with Rust; or write `auto`"
         problems.append(source.problem(("transport",), message))
     if config.file.tracing is not None and not all(_is_installed(name) for name in _TRACING):
         problems.append(source.problem(("tracing",), "needs the extra `tracing`: `pip install 'extauthz[tracing]'`"))

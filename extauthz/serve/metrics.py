@@ -51,6 +51,13 @@ class StateMetrics(Collector):
         for kind, count in {"apis": len(snapshot.gateway.apis), **snapshot.directory.sizes()}.items():
             sizes.add_metric([kind], count)
         yield sizes
+        shadow = Gauge(
+            "extauthz_shadow_until_timestamp_seconds", "When what is in shadow denies again.", OverWorkers.HIGHEST,
+            labels=["kind", "id", "methods"],
+        )  # fmt: skip
+        for kind, name, methods, until_ms in () if snapshot.gateway.shadow is None else snapshot.gateway.shadow.told():
+            shadow.add_metric([kind, name, methods], until_ms / 1000)
+        yield shadow
         in_flight = self._in_flight()
         yield Gauge("extauthz_checks_in_flight", "Checks taken on and not answered.", OverWorkers.SUM, value=in_flight)
 

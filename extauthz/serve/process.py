@@ -6,8 +6,9 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from extauthz.config import ServiceConfig, load, named_files
+from extauthz.config import ServiceConfig, load
 from extauthz.domain.clock import wall_clock_ms
+from extauthz.pauses import give_way_soon, settle
 from extauthz.serve.metrics import ReloadMetrics
 from extauthz.serve.operations import OperationsServer
 from extauthz.serve.reload import Reloader
@@ -43,6 +44,7 @@ class Process:
 
     async def start(self) -> None:
         """Listen to signals and files, then open the ports."""
+        give_way_soon()
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._stopping.set)
@@ -51,7 +53,8 @@ class Process:
         await self.service.start()
         self.operations.start()
         if self._watches:
-            self._keep(watch_files(lambda: named_files(self.reloader.config), self._reload, self._stopping))
+            self._keep(watch_files(lambda: self.reloader.config.named_files, self._reload, self._stopping))
+        settle()
         _log.info("operations on port %d", self.operations.port)
 
     async def stop(self) -> None:

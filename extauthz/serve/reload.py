@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from extauthz.config import ConfigError, ServiceConfig
 from extauthz.config.schema import ConfigFile
+from extauthz.pauses import building, release, settle
 from extauthz.serve.changes import changes
 from extauthz.wire.failure import describe
 
@@ -22,6 +23,7 @@ RESTART_ONLY: Final = (
     "drain",
     "decision_log",
     "tracing",
+    "capture",
     "registry",
 )
 """The keys that a running process cannot change: sockets, threads and stores that exist already."""
@@ -79,8 +81,10 @@ class Reloader:
         """
         with self._one_at_a_time:
             try:
-                config = self._read()
-                (apply or self._apply)(config)
+                with building():
+                    config = self._read()
+                    (apply or self._apply)(config)
+                    settle()
             except ConfigError as error:
                 return self._failed([str(problem) for problem in error.problems])
             except Exception as error:
@@ -101,6 +105,9 @@ class Reloader:
         _log.info("reloaded: revision %s, before %s; %s", *revisions, changes(before, config) or "no entry changed")
         for note in config.notes:
             _log.warning("%s", note)
+        replaced = before.entries()
+        del before
+        release(replaced)
         if status.restart_needed:
             _log.warning("changed, but only a restart applies it: %s", ", ".join(status.restart_needed))
 

@@ -20,6 +20,8 @@ from extauthz.domain.snapshot import Snapshot
 from extauthz.keys.fetcher import KeyFetcher
 from extauthz.keys.metrics import KeyMetrics
 from extauthz.observe.app_metrics import AppMetrics
+from extauthz.observe.capture.configured import open_capture
+from extauthz.observe.capture.recorder import Capture
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import CLOSE_TIMEOUT_S, DecisionLog, DecisionLogMetrics, NullDecisionLog
 from extauthz.observe.log_output import LogOutput, LogStream, open_file
@@ -58,11 +60,13 @@ class Recorders:
         metrics: CheckMetrics,
         uses: LastUses | None = None,
         apps: AppMetrics | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self._log = log
         self._metrics = metrics
         self._uses = uses
         self._apps = apps
+        self._capture = capture
 
     def record(self, checked: Checked) -> bool:
         """Tell all of them; whether the decision may stand."""
@@ -72,6 +76,8 @@ class Recorders:
             self._apps.record(checked)
         if self._uses is not None:
             self._uses.record(checked)
+        if self._capture is not None:
+            self._capture.record(checked)
         return True
 
 
@@ -98,7 +104,10 @@ class Service:
         self._registry = open_follower(config)
         snapshot = self._registry.join(snapshot)
         apps = AppMetrics()
-        recorders = Recorders(self._decision_log, metrics, self._registry.uses, apps)
+        self._capture = open_capture(config, now_ms)
+        self._following: asyncio.Task[None] | None = None
+        captures = None if config.file.capture is None else self._capture
+        recorders = Recorders(self._decision_log, metrics, self._registry.uses, apps, captures)
         self.servicer = Servicer(snapshot, self._store.store, recorders, now_ms)
         self._tracing = _open_tracing(config, self.servicer)
         self._checks: Checks = self._tracing or self.servicer
@@ -124,6 +133,7 @@ class Service:
             CertificateMetrics(self._certificates),
             KeyMetrics(self._keys),
             self._registry.metrics,
+            self._capture.metrics,
         )
 
     async def start(self) -> None:
@@ -135,6 +145,7 @@ class Service:
                 await transport.start()
         await self._keys.first_attempts()
         await self._registry.start(self._follow_registry)
+        self._following = asyncio.create_task(self._capture.follow())
         self._health.serving = True
         if self._says_what_is_missing:
             _log.warning(WITHOUT_FRONT)
@@ -150,9 +161,10 @@ class Service:
         await asyncio.gather(*(transport.stop(GRACE_S) for transport in self.transports))
         await self._keys.stop()
         await self._registry.stop()
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+        for task in (self._connecting, self._following):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._store.close()
         records = [self._decision_log] if self._tracing is None else [self._decision_log, self._tracing]
         await asyncio.gather(*(asyncio.to_thread(record.close) for record in records))
@@ -189,12 +201,21 @@ class Service:
             "ready": self._health.serving and have_keys and have_apps,
             "revision": self.servicer.current.snapshot.revision,
             "jwt_plugins": plugins,
+            **_shadow(self.servicer.current.snapshot),
             **registry,
+            **self._capture.readiness(),
         }
 
 
 def _key(number: int) -> str:
     return f"listen[{number}].address"
+
+
+def _shadow(snapshot: Snapshot) -> dict[str, Any]:
+    """What is in shadow now; no key where nothing is."""
+    shadow = snapshot.gateway.shadow
+    told = [] if shadow is None else [one._asdict() for one in shadow.told() if one.until_ms > wall_clock_ms()]
+    return {"shadow": told} if told else {}
 
 
 def _open_tracing(config: ServiceConfig, servicer: Servicer) -> Traced | None:

@@ -27,16 +27,18 @@ async def watch_files(
     Folders are watched, not files: editors replace files, and Kubernetes swaps a symbolic link beside them. What
     counts is whether a named file is different afterwards, so a log growing in the same folder means nothing.
     """
-    marks = _marks(named())
+    # In a thread: of a hundred thousand apps each may have a file.
+    marks = await asyncio.to_thread(_marks, named())
     while not stopping.is_set():
         folders = {file.parent for file in named() if file.parent.is_dir()}
         try:
             async for _ in _looks(folders, stopping):
-                found = _marks(named())
+                found = await asyncio.to_thread(_marks, named())
                 if any(marks[file] != found[file] for file in marks.keys() & found.keys()):
                     await changed()
                 # Marks from before the reload: a file that changed while it ran is seen at the next look.
-                marks = {file: found.get(file, _mark(file)) for file in named()}
+                marks = found | await asyncio.to_thread(_marks, named() - found.keys())
+                marks = {file: marks[file] for file in named()}
                 if {file.parent for file in named()} != folders:
                     break
         except (OSError, RuntimeError) as error:

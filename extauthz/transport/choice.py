@@ -7,7 +7,6 @@ from extauthz.domain.request import Network
 from extauthz.transport.contract import Health, Transport
 from extauthz.transport.front import FrontTransport
 from extauthz.transport.grpcio import GrpcioTransport
-from extauthz.transport.native import NativeTransport
 from extauthz.transport.tls import Certificates
 from extauthz.wire.servicer import Checks
 
@@ -37,10 +36,6 @@ def choose_transport(wanted: str) -> MakeTransport:
     """The transport for a configuration's ``transport``. Raises ModuleNotFoundError where the one named is missing."""
     if wanted == "grpcio":
         return GrpcioTransport
-    if wanted == "native":
-        if find_spec("pygrpc_native") is None:
-            raise ModuleNotFoundError("`transport: native` needs `pip install extauthz[fast]`")
-        return NativeTransport
     if has_front():
         return FrontTransport
     if wanted == "front":

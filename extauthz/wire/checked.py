@@ -35,6 +35,8 @@ class Checked(NamedTuple):
     stage: str
     method: str
     app: str
+    would_deny: str
+    """The reason for which shadow let pass what would be denied; empty for everything else."""
 
 
 def checked(
@@ -48,8 +50,15 @@ def checked(
 ) -> Checked:
     """The record of a check that began at ``started``, by the performance counter, in seconds."""
     api, stage, method, app = decision.about
+    would_deny = ""
     if isinstance(decision, Allow):
         outcome, label = "allow", decision.label
+        if decision.would_deny is not None:
+            would_deny = decision.would_deny.reason.label
+            was = (
+                decision.would_deny.about
+            )  # what goes upstream names nobody who was not proven; the log tells who it was
+            method, app = was.method or method, app or was.app
     else:
         outcome, label = "deny", decision.reason.label
     return Checked(
@@ -67,4 +76,5 @@ def checked(
         "" if stage is None else stage.value,
         method,
         "" if app is None else app.id,
+        would_deny,
     )

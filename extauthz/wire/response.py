@@ -16,9 +16,9 @@ from extauthz.domain.decision import Allow, Deny, Subject, Upstream
 from extauthz.domain.header_names import X_CA_ERROR_CODE, X_CA_REQUEST_ID, as_written
 from extauthz.domain.reason import Answer, GrpcStatus, Reason
 from extauthz.domain.request import Network
-from extauthz.domain.settings import IdentityFact
+from extauthz.domain.settings import IdentityFact, Settings
 from extauthz.domain.snapshot.gateway import Gateway
-from extauthz.wire.error_text import answer_of, header_text
+from extauthz.wire.error_text import answer_of, header_text, help_link
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.parts import carry, header_option, tell, unchanged
 
@@ -37,6 +37,9 @@ _STAND_IN_LENGTHS: Final = range(4, 128)
 written in two bytes, of which the last could be taken for its first character."""
 
 
+Names = tuple[str, ...]
+
+
 class Responder:
     """Builds the answers of one gateway half; a change of the directory leaves them as they are.
 
@@ -50,15 +53,17 @@ class Responder:
         self._settings = gateway.settings
         self._stand_in = stand_in
         self._stand_in_bytes = stand_in.encode()
-        self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_allowed)
-        self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_denied)
-        self._of_app = lru_cache(maxsize=_CACHED_ANSWERS)(self._build_of_app)
         self._app_named = lru_cache(maxsize=_CACHED_ANSWERS)(_name_app)
         facts = gateway.settings.identity_headers
         self._app_id_headers = tuple([name for name, fact in facts if fact is IdentityFact.APP_ID])
         self._owner_headers = tuple([name for name, fact in facts if fact is IdentityFact.OWNER])
-        self._carried = lru_cache(maxsize=_CACHED_ANSWERS)(carry)
-        self._told = lru_cache(maxsize=len(reason.CATALOGUE))(lambda answer, grpc: tell(answer, stand_in, grpc))
+        maker = _Maker(gateway.settings, stand_in, self._app_id_headers, self._owner_headers)
+        self._allowed = lru_cache(maxsize=_CACHED_ANSWERS)(maker.allowed)
+        self._denied = lru_cache(maxsize=_CACHED_ANSWERS)(maker.denied)
+        self._of_app = lru_cache(maxsize=_CACHED_ANSWERS)(maker.of_app)
+        self._told = lru_cache(maxsize=len(reason.CATALOGUE))(
+            lambda answer, grpc, link: tell(answer, stand_in, grpc, link)
+        )
 
     def respond(
         self, decision: Allow | Deny, network: Network, request_id: str, grpc_caller: bool, revision: bytes
@@ -67,15 +72,16 @@ class Responder:
         if isinstance(decision, Allow):
             headers, misspelled = decision.extra
             carried = tuple([name for name, _ in headers])
+            would_deny = "" if decision.would_deny is None else decision.would_deny.reason.label
             app = decision.about.app
             if app is None:
-                built = self._allowed(decision.label, decision.about, network, carried)
+                built = self._allowed(decision.label, decision.about, network, carried, would_deny)
             else:
                 carried += self._headers_of_app(app)
-                built = self._allowed(decision.label, _without_app(decision.about), network, carried)
+                built = self._allowed(decision.label, _without_app(decision.about), network, carried, would_deny)
                 built += self._tell_app(app)
             if headers or misspelled:
-                built += self._carried(headers, misspelled)
+                built += carry(headers, misspelled)
         else:
             app = decision.about.app
             if app is None:
@@ -84,15 +90,42 @@ class Responder:
                 built = self._denied(decision.reason, _without_app(decision.about), network, grpc_caller)
                 built += self._app_named(app)
             answer = answer_of(decision.reason, decision.fact, self._settings.errors)
-            built += tell(answer, self._stand_in, grpc_caller) if decision.fact else self._told(answer, grpc_caller)
+            link = help_link(decision.reason, self._settings.errors)
+            told = tell(answer, self._stand_in, grpc_caller, link) if decision.fact else None
+            built += told or self._told(answer, grpc_caller, link)
         return built.replace(self._stand_in_bytes, request_id.encode()) + revision
 
-    def _build_allowed(self, label: str, about: Subject, network: Network, carried: tuple[str, ...]) -> bytes:
-        changes = upstream_changes(about, network, self._stand_in, carried, self._settings)
+    def _headers_of_app(self, app: App) -> tuple[str, ...]:
+        return self._app_id_headers + self._owner_headers if app.owner else self._app_id_headers
+
+    def _tell_app(self, app: App) -> bytes:
+        """What an allow tells of its app, to be joined to what holds for all apps."""
+        app_id = unchanged(app.id).encode()
+        owner = unchanged(app.owner).encode() if self._owner_headers else b""
+        if len(app_id) not in _STAND_IN_LENGTHS or (owner and len(owner) not in _STAND_IN_LENGTHS):
+            return self._of_app(app.id, owner.decode())
+        told = self._of_app(_APP_ID * len(app_id), _OWNER * len(owner))
+        told = told.replace(_APP_ID_BYTES * len(app_id), app_id)
+        return told.replace(_OWNER_BYTES * len(owner), owner) if owner else told
+
+
+class _Maker:
+    """Makes what the responder keeps. Apart from it, since what keeps itself only a full collection can free."""
+
+    def __init__(self, settings: Settings, stand_in: str, app_id_headers: Names, owner_headers: Names) -> None:
+        self._settings = settings
+        self._stand_in = stand_in
+        self._app_id_headers = app_id_headers
+        self._owner_headers = owner_headers
+
+    def allowed(self, label: str, about: Subject, network: Network, carried: tuple[str, ...], would_deny: str) -> bytes:
+        changes = upstream_changes(about, network, self._stand_in, carried, self._settings, would_deny)
         metadata = self._metadata_of("allow", label, about, network)
+        if would_deny:
+            metadata.fields["would_deny"].string_value = would_deny
         return check_response(changes, self._stand_in, metadata).SerializeToString()
 
-    def _build_denied(self, cause: Reason, about: Subject, network: Network, grpc_caller: bool) -> bytes:
+    def denied(self, cause: Reason, about: Subject, network: Network, grpc_caller: bool) -> bytes:
         denial = Denial(cause, answer_of(cause, "", self._settings.errors), grpc_caller)
         metadata = self._metadata_of("deny", cause.label, about, network)
         return check_response(denial, self._stand_in, metadata).SerializeToString()
@@ -111,20 +144,7 @@ class Responder:
         }
         return _struct(facts)
 
-    def _headers_of_app(self, app: App) -> tuple[str, ...]:
-        return self._app_id_headers + self._owner_headers if app.owner else self._app_id_headers
-
-    def _tell_app(self, app: App) -> bytes:
-        """What an allow tells of its app, to be joined to what holds for all apps."""
-        app_id = unchanged(app.id).encode()
-        owner = unchanged(app.owner).encode() if self._owner_headers else b""
-        if len(app_id) not in _STAND_IN_LENGTHS or (owner and len(owner) not in _STAND_IN_LENGTHS):
-            return self._of_app(app.id, owner.decode())
-        told = self._of_app(_APP_ID * len(app_id), _OWNER * len(owner))
-        told = told.replace(_APP_ID_BYTES * len(app_id), app_id)
-        return told.replace(_OWNER_BYTES * len(owner), owner) if owner else told
-
-    def _build_of_app(self, app_id: str, owner: str) -> bytes:
+    def of_app(self, app_id: str, owner: str) -> bytes:
         headers = [header_option(name, app_id) for name in self._app_id_headers]
         if owner:
             headers += [header_option(name, owner) for name in self._owner_headers]

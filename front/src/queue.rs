@@ -350,6 +350,16 @@ impl Inner {
         }
     }
 
+    /// A check that was given up makes room at once: a flood of calls that are taken back must not push out others.
+    fn forget(&mut self, id: u64) {
+        // In the order in which they came, and so of their ids.
+        if let Ok(place) = self.checks.binary_search_by_key(&id, |check| check.id) {
+            if let Some(check) = self.checks.remove(place) {
+                self.check_bytes -= check.payload.len();
+            }
+        }
+    }
+
     fn close_call(&mut self, id: u64) -> Option<Slot> {
         self.slot(id)?;
         let key = usize::try_from(id & ((1 << KEY_BITS) - 1)).ok()?;
@@ -385,8 +395,10 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut inner = self.queue.lock();
-        if inner.close_call(self.id).is_some_and(|slot| slot.taken && slot.reply.is_none()) {
-            inner.given_up.push(self.id);
+        match inner.close_call(self.id) {
+            Some(slot) if !slot.taken => inner.forget(self.id),
+            Some(slot) if slot.reply.is_none() => inner.given_up.push(self.id),
+            _ => {}
         }
     }
 }
@@ -544,6 +556,19 @@ mod tests {
         let taken = queue.take(10, Instant::now());
         assert_eq!(payloads(&taken), [b"c", b"d"]);
         assert_eq!(refusals(&taken), [Asked::Refusal(Cause::Overloaded); 2]);
+    }
+
+    #[test]
+    fn checks_that_were_given_up_push_out_nobody() {
+        let queue = queue(2, 10);
+        let _patient = ask(&queue, b"patient");
+        for _ in 0..100 {
+            drop(ask(&queue, b"abc"));
+        }
+        let taken = queue.take(10, Instant::now());
+        assert_eq!(payloads(&taken), [b"patient"]);
+        assert!(taken.others.is_empty());
+        assert_eq!(queue.lock().check_bytes, 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.hostile import FLOODS, KINDS
 from tests.process.running import Caller, base_config, free_ports, status_of
-from tests.transports import ALL, FRONT
+from tests.transports import EVERY_TRANSPORT, FRONT
 
 WINDOW_S, STARTING_S = 0.7, 0.3
 ROUNDS = dict.fromkeys(KINDS | FLOODS, 4) | {"abandoned_streams": 6}
@@ -112,7 +112,7 @@ def test_a_flood_of_frames_is_hardly_noticed_by_other_callers(serve, call, trans
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("transport", [*ALL, "native"])
+@EVERY_TRANSPORT
 def test_other_callers_hardly_notice_a_hostile_peer(serve, call, transport, kind, record_property):
     # The same attack on a neighbour shows what it takes from the machine; what it takes from the service comes on top.
     ports = free_ports(4)

@@ -7,12 +7,11 @@ import time
 from pathlib import Path
 
 import grpc
-import pytest
 
 from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
 from tests.process.running import base_config, check_request, eventually, free_ports, signed_headers, status_of
-from tests.transports import ALL
+from tests.transports import EVERY_TRANSPORT
 
 DEADLINE_S = 1.0
 STALL_S = 3.0
@@ -36,7 +35,7 @@ def any_done(asked: list[grpc.Future]) -> bool:
     return any(one.done() for one in asked)
 
 
-@pytest.mark.parametrize("transport", [*ALL, "native"])
+@EVERY_TRANSPORT
 def test_a_check_whose_deadline_passed_during_a_stall_burns_no_nonce(serve, call, transport):
     port, operations = free_ports(2)
     running = serve(base_config([{"address": f"127.0.0.1:{port}"}], operations) | {"transport": transport})
@@ -67,7 +66,7 @@ def test_a_check_whose_deadline_passed_during_a_stall_burns_no_nonce(serve, call
     raise AssertionError(f"of {len(given_up)} checks that were given up, these were decided: {answers}")
 
 
-@pytest.mark.parametrize("transport", [*ALL, "native"])
+@EVERY_TRANSPORT
 def test_a_check_that_lay_on_the_connection_during_a_stall_burns_no_nonce(serve, call, transport):
     port, operations = free_ports(2)
     running = serve(base_config([{"address": f"127.0.0.1:{port}"}], operations) | {"transport": transport})

@@ -13,10 +13,12 @@ from redis.asyncio import Redis
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import OneTimeUse
+from extauthz.replay.redis_batch import CLOCKS_MS
 from extauthz.replay.redis_client import RedisAddress
-from extauthz.replay.redis_store import CLOCKS_MS, REST_S, RedisReplayStore
+from extauthz.replay.redis_store import REST_S, RedisReplayStore
 from tests.process.running import Running, base_config, eventually, free_ports, signed_headers, status_of
 from tests.stores.redis_server import RedisServer
+from tests.transports import ALL
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_a_cluster_is_a_store_too(tmp_path):
         server.stop()
 
 
-@pytest.fixture(params=["grpcio", "native"])
+@pytest.fixture(params=ALL)
 def shared(request, redis: RedisServer) -> dict[str, Any]:
     port, operations = free_ports(2)
     replay = {"redis": {"url": {"env": "TEST_REDIS"}, "timeout": 0.2}}

@@ -13,6 +13,7 @@ from extauthz.wire.generated import ext_authz_pb2 as pb
 from tests.deploy.test_manifests import mounted_files, the
 from tests.process.running import Caller, Running, eventually, free_ports, status_of
 from tests.stores.redis_server import RedisServer
+from tests.transports import EVERY_TRANSPORT
 
 PATH = "/v1/orders"
 
@@ -71,7 +72,7 @@ def signed(nonce: str) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-@pytest.mark.parametrize("transport", ["grpcio", "native"])
+@EVERY_TRANSPORT
 def test_three_replicas_of_the_shipped_configuration_refuse_a_replayed_call(store, serve, call, transport):
     configs = [shipped(transport) for _ in range(3)]
     replicas = [start(serve, config, store) for config in configs]

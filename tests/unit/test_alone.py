@@ -13,7 +13,7 @@ from tests.unit.watching import watch
 
 HERE = Path(__file__).parent
 STARTS_SOMETHING = re.compile(
-    r"^\s*(from|import) (grpc|grpc_health|pygrpc_native|subprocess|multiprocessing|http\.server"
+    r"^\s*(from|import) (grpc|grpc_health|extauthz_front|subprocess|multiprocessing|http\.server"
     r"|tests\.(process|stores|deploy|envoy|clients|oidc|faults|gateway))\b", re.M
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from extauthz.admin.desk import AtCreatingDesk, AtDesk
 from extauthz.admin.forms import CreateCode, PathId, PathUuid
 from extauthz.admin.page import Page
-from extauthz.registry import credentials as service
+from extauthz.registry import codes as service
 from extauthz.registry.credential_records import CodeRecord, NewCode
 
 router = APIRouter(tags=["codes"])

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from extauthz.cli.api_url import API_URL
 from extauthz.cli.reading import read_config
 from extauthz.cli.registry.remote import ApiFault, RemoteRegistry
+from extauthz.config.registry.names_taken import names_in
 from extauthz.config.sections.registry import registry_access
 from extauthz.registry.database.migrate import check_schema
 from extauthz.registry.database.sealing import MasterKeyFault, SealBroken, Sealer, Vault
@@ -107,7 +108,8 @@ def opened_registry(config: Path | None, statement_limit_s: float | None = None)
     if config is None:
         typer.echo("this needs the registry's database itself; name it: `--config FILE`", err=True)
         raise typer.Exit(1)
-    section = read_config(config).file.registry
+    read = read_config(config)
+    section = read.file.registry
     if section is None:
         typer.echo(
             f"{config} has no `registry`; add one: `registry: {{database: sqlite:///registry.db, ...}}`", err=True
@@ -115,7 +117,7 @@ def opened_registry(config: Path | None, statement_limit_s: float | None = None)
         raise typer.Exit(1)
     access = registry_access(section, config.parent)
     with told_errors():
-        store = Store(access.url, statement_limit_s=statement_limit_s)
+        store = Store(access.url, statement_limit_s=statement_limit_s, elsewhere=names_in(read))
         try:
             yield store, Sealer(access.master_keys)
         finally:

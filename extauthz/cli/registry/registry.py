@@ -5,11 +5,14 @@ from pathlib import Path
 import typer
 
 from extauthz.cli.registry.access import ConfigOption, at_the_database, opened_registry
+from extauthz.cli.registry.declaration import apply, export
 from extauthz.registry.database.migrate import migrate as bring_up_to_date
 from extauthz.registry.database.reseal import reseal as seal_anew
 from extauthz.registry.database.sealing import new_master_key
 
 registry = typer.Typer(no_args_is_help=True, help="The registry's database and its master keys.")
+registry.command("apply")(apply)
+registry.command("export")(export)
 
 
 @registry.command("new-key")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter
 
-from extauthz.registry import apis, apps, audit, credentials, grants, questions, requests, tokens
+from extauthz.registry import apis, apps, audit, codes, credentials, grants, questions, requests, tokens
 from extauthz.registry.text import utc_text
 
 Result = TypeVar("Result")
@@ -63,9 +63,9 @@ _ROUTES: Final[Mapping[Callable[..., Any], _Route]] = {
     credentials.end_previous_secret: _Route("POST", f"{_KEY}/end-previous"),
     credentials.reveal_secret: _Route("POST", f"{_KEY}/reveal", answer=lambda body: body["app_secret"]),
     credentials.delete_key: _Route("DELETE", _KEY),
-    credentials.create_code: _Route("POST", "/apps/{app_id}/codes", {"app_code": "code"}),
-    credentials.list_codes: _Route("GET", "/apps/{app_id}/codes", is_list=True),
-    credentials.delete_code: _Route("DELETE", "/codes/{code_id}"),
+    codes.create_code: _Route("POST", "/apps/{app_id}/codes", {"app_code": "code"}),
+    codes.list_codes: _Route("GET", "/apps/{app_id}/codes", is_list=True),
+    codes.delete_code: _Route("DELETE", "/codes/{code_id}"),
     apis.register_api: _Route(
         "POST",
         "/apis",
@@ -90,11 +90,13 @@ _ROUTES: Final[Mapping[Callable[..., Any], _Route]] = {
     tokens.list_tokens: _Route("GET", "/tokens", is_list=True),
     tokens.delete_token: _Route("DELETE", "/tokens/{token_id}"),
     audit.list_audit: _Route("GET", "/audit", {"target": "target"}, is_list=True),
+    questions.who_may_call: _Route("GET", "/questions/who-may-call", {"api": "api_id", "stage": "stage"}, is_list=True),
+    questions.may_call: _Route("GET", "/questions/may-call", {"app": "app_id"}, is_list=True),
     questions.can: _Route("GET", "/questions/can", {"app": "app_id", "api": "api_id", "stage": "stage"}),
 }
 _CREATING: Final = frozenset(
     {
-        apps.create_owner, apps.create_app, credentials.create_key, credentials.rotate_key, credentials.create_code,
+        apps.create_owner, apps.create_app, credentials.create_key, credentials.rotate_key, codes.create_code,
         apis.register_api, grants.grant, requests.ask, tokens.create_token,
     }
 )  # fmt: skip

@@ -36,6 +36,7 @@ class Errors(Section):
     generation: vpc
     reveal: minimal
     overrides: {replay_share_full: {status: 429, message: Too Many Requests}}
+    help_url: https://developers.example.com/denied
     ```
     """
 
@@ -44,6 +45,16 @@ class Errors(Section):
     )
     reveal: Reveal = Field(_DEFAULTS.reveal, description="minimal: unknown key and wrong signature look the same")
     overrides: dict[str, OverrideAnswer] = Field(default_factory=dict, description="by reason, provisional ones only")
+    help_url: (
+        Annotated[
+            str,
+            StringConstraints(max_length=256),
+            *written(
+                r"https?://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+", "an http:// or https:// URL, without quotes and blanks"
+            ),
+        ]
+        | None
+    ) = Field(None, description="callers are told this URL with the reason behind it, as a page on it; default: none")
 
 
 def check_errors(errors: Errors, report: Report) -> None:
@@ -68,4 +79,4 @@ def error_settings(errors: Errors) -> ErrorSettings:
             answer.status if override.status is None else override.status,
             answer.message if override.message is None else override.message,
         )
-    return ErrorSettings(errors.generation, errors.reveal, overrides)
+    return ErrorSettings(errors.generation, errors.reveal, overrides, errors.help_url or "")

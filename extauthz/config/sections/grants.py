@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field
 
 from extauthz.config.findings import Findings
 from extauthz.config.names import Id, Section
-from extauthz.config.problems import KeyPath
+from extauthz.config.problems import KeyPath, Warned
 from extauthz.domain.api import Api
 from extauthz.domain.app import Grant
 from extauthz.domain.request import Stage
@@ -42,7 +42,8 @@ def add_grants(
         findings.missing("apps", entry.app, directory.apps, (*place, "app"), "app")
     until_ms = None if entry.until is None else int(entry.until.timestamp() * 1000)
     if until_ms is not None and until_ms <= now_ms:
-        findings.note((*place, "until"), "has passed, so the grant opens nothing; set a later end or take it out")
+        cure = "has passed, so the grant opens nothing; set a later end or take it out"
+        findings.note(Warned.GRANT_ENDED, (*place, "until"), cure)
     for position, api_id in enumerate(entry.apis):
         path: KeyPath = (*place, "apis", position)
         api = apis.get(api_id)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints
 
 from extauthz.config.names import HeaderName, Section, Share, written
-from extauthz.config.problems import Report
+from extauthz.config.problems import Report, Warn, Warned
 from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 from extauthz.domain.address import is_local_host
 
@@ -44,11 +44,13 @@ def check_tracing(section: Tracing, base: Path, report: Report) -> None:
             report(("tracing", "headers", name), str(error))
 
 
-def warn_of_tracing(section: Tracing, warn: Report) -> None:
+def warn_of_tracing(section: Tracing, warn: Warn) -> None:
     """Warn of spans that leave this machine in plain text, and of an endpoint that is not yet one."""
     path = ("tracing", "endpoint")
     url = urlsplit(section.endpoint)
     if url.scheme == "http" and not (url.hostname is not None and is_local_host(url.hostname)):
-        warn(path, "sends traces, and the keys under `headers`, to another machine in plain text; write https://")
+        message = "sends traces, and the keys under `headers`, to another machine in plain text; write https://"
+        warn(Warned.TRACES_IN_PLAIN_TEXT, path, message)
     if url.path in ("", "/"):
-        warn(path, "has no path, and traces are sent to it as it stands; collectors take them at /v1/traces")
+        message = "has no path, and traces are sent to it as it stands; collectors take them at /v1/traces"
+        warn(Warned.TRACES_WITHOUT_PATH, path, message)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
@@ -83,6 +83,10 @@ class Directory:
     def app_codes(self) -> Iterator[tuple[bytes, str]]:
         """Every AppCode's hash and the id of its app, in no order."""
         return self._app_codes.items()
+
+    def parts(self) -> list[object]:
+        """What it is made of, in parts of some thousand entries: for whoever lets go of one part after the other."""
+        return [part for one in (self._apps, self._key_pairs, self._app_codes, self._grants) for part in one.parts()]
 
     def ends_of_grants(self) -> list[int]:
         """When the grants of the file end, of those that do: milliseconds since 1970, the earliest first."""
@@ -181,6 +185,10 @@ class DirectoryBuilder:
             raise Taken(what, self._grants_from[key])
         self._grants_from[key] = origin
         self.grants[key] = grant
+
+    def origins(self) -> list[dict[Any, Any]]:
+        """What is of no use any more once everything was added."""
+        return [self._apps_from, self._keys_from, self._codes_from, self._grants_from]
 
     def build(self, revision: str) -> Directory:
         """The directory of everything that was added."""

@@ -7,6 +7,7 @@ from extauthz.domain.api import Api
 from extauthz.domain.horizon import ReplayHorizon
 from extauthz.domain.routing.route import RouteTable
 from extauthz.domain.settings import Settings
+from extauthz.domain.shadow import Shadow
 from extauthz.domain.snapshot.token_memory import TokenMemory
 from extauthz.domain.tokens.jwt import TokenPlace
 
@@ -26,6 +27,8 @@ class Gateway:
     """The tokens that each JWT plug-in has verified, by the id of the plug-in."""
     horizon: ReplayHorizon
     """For how long the replay store keeps nonces, and what it cannot answer for."""
+    shadow: Shadow | None = None
+    """What is let pass for now whatever is found; None: nothing."""
 
     def following(self, before: "Gateway", now_ms: int) -> "Gateway":
         """The half as it takes the place of another one at ``now_ms``, while the replay store stays.
@@ -38,7 +41,9 @@ class Gateway:
         return self if horizon is self.horizon else replace(self, horizon=horizon)
 
 
-def build_gateway(revision: str, built_at_ms: int, settings: Settings, apis: Iterable[Api]) -> Gateway:
+def build_gateway(
+    revision: str, built_at_ms: int, settings: Settings, apis: Iterable[Api], shadow: Shadow | None = None
+) -> Gateway:
     """Index validated APIs. Raises RouteConflict."""
     by_id = {api.id: api for api in apis}
     widest_ms = max((api.digest.window_ms for api in by_id.values()), default=0)
@@ -48,9 +53,12 @@ def build_gateway(revision: str, built_at_ms: int, settings: Settings, apis: Ite
     return Gateway(
         revision=revision,
         built_at_ms=built_at_ms,
-        settings=replace(settings, claim_headers=claim_headers, token_headers=token_headers),
+        settings=replace(
+            settings, claim_headers=claim_headers, token_headers=token_headers, marks_shadow=shadow is not None
+        ),
         apis=by_id,
         routes=RouteTable(by_id.values()),
         tokens={plugin.id: TokenMemory(plugin.remembered) for plugin in plugins},
         horizon=ReplayHorizon(max(settings.longest_window_ms, widest_ms)),
+        shadow=shadow,
     )

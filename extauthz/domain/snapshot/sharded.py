@@ -50,6 +50,10 @@ class ShardedMap(Generic[Key, Value]):
         for shard in self._shards:
             yield from shard.items()
 
+    def parts(self) -> list[dict[Key, Value]]:
+        """The shards."""
+        return self._shards.copy()
+
     def changed(self, changes: Iterable[tuple[Key, Value | None]]) -> "ShardedMap[Key, Value]":
         """A copy with these entries set, or removed where the value is None. The last change of a key counts."""
         copied: dict[int, dict[Key, Value]] = {}

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 
 from extauthz.registry.database.sealing import Sealer, Vault, new_hash_key
 from extauthz.registry.database.tables import CHANGES, REVISION
@@ -26,11 +26,21 @@ _BUSY_S: Final = 10.0
 _POOL: Final = 8
 _ROLLED_BACK: Final = ("40001", "40P01")
 """PostgreSQL's states of a transaction that met another one: serialization failure, and deadlock."""
+_DISK_FULL: Final = "53100"
+"""PostgreSQL's state of a statement for which there was no room on the disk."""
 _SAME_MOMENT: Final = "somebody else changed the same entries at the same moment; read them and try again"
 CHANNEL: Final = "extauthz_registry"
 """On which PostgreSQL tells of each change."""
 _PATIENCE: Final = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 3}
 """So that a server that fell silent is noticed; the first and the last two are seconds, the second milliseconds."""
+
+
+Elsewhere = Callable[[str, str], str | None]
+"""Where a name stands outside the registry, if it does: of a kind (app, key or code) and the name itself."""
+
+
+def nowhere(_kind: str, _name: str) -> None:
+    """Of a registry that is all there is."""
 
 
 class StoreFault(Exception):
@@ -40,8 +50,11 @@ class StoreFault(Exception):
 class Transaction:
     """One change of the registry: all of it is committed, with a revision of its own, or none."""
 
-    def __init__(self, connection: Connection, now_ms: int, request_id: str = "") -> None:
+    def __init__(
+        self, connection: Connection, now_ms: int, request_id: str = "", elsewhere: Elsewhere = nowhere
+    ) -> None:
         self.connection = connection
+        self.elsewhere = elsewhere
         self.now_ms = now_ms
         """Milliseconds since 1970, one moment for the whole transaction."""
         self.request_id = request_id
@@ -76,6 +89,7 @@ class Store:
         url: str,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         statement_limit_s: float | None = None,
+        elsewhere: Elsewhere = nowhere,
     ) -> None:
         """``url`` as SQLAlchemy writes it: ``sqlite:///path`` or ``postgresql://...``. Raises StoreFault.
 
@@ -83,6 +97,7 @@ class Store:
         likes.
         """
         self.now_ms = now_ms
+        self._elsewhere = elsewhere
         try:
             parsed = make_url(url)
         except ArgumentError:
@@ -116,7 +131,7 @@ class Store:
         )
         try:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
-                transaction = Transaction(connection, self.now_ms(), request_id)
+                transaction = Transaction(connection, self.now_ms(), request_id, self._elsewhere)
                 yield transaction
                 transaction.give_revision()
         except IntegrityError:
@@ -135,6 +150,12 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Whether a statement failed because the database has no room left, so that trying again helps nobody."""
+    cause = error.orig
+    return getattr(cause, "sqlstate", None) == _DISK_FULL or getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL"
 
 
 def revision_of(connection: Connection) -> tuple[int, str]:

@@ -7,11 +7,12 @@ a revision that was read.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, func, or_, select
 
-from extauthz.domain.app import App, Grant
+from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
 from extauthz.registry.database.sealing import SealBroken, Sealer
 from extauthz.registry.database.tables import APP_CODES, APPS, CHANGES, GRANTS, KEY_PAIRS, REVISION
@@ -21,7 +22,6 @@ from extauthz.registry.replica.records import (
     Code,
     Entry,
     Position,
-    SealedPair,
     app_body,
     app_key,
     code_body,
@@ -130,16 +130,11 @@ def _app_entry(row: Any) -> Entry:
 
 def _pair_entry(row: Any, sealer: Sealer) -> Entry:
     key, app_id, secret, previous, until_ms, owner, disabled = row
-    secret, previous = bytes(secret), None if previous is None else bytes(previous)
-    try:
-        sealer.open(secret, key)
-        if previous is not None:
-            sealer.open(previous, key)
-        readable = True
-    except SealBroken:
-        readable = False
-    pair = SealedPair(App(app_id, owner, bool(disabled)), secret, previous, until_ms, readable)
-    return KEY_PAIR + key.encode(), pair_body(pair)
+    pair: KeyPair | None = None
+    with suppress(SealBroken):
+        older = None if previous is None else sealer.open(bytes(previous), key)
+        pair = KeyPair(app_id, key, sealer.open(bytes(secret), key), older, until_ms)
+    return KEY_PAIR + key.encode(), pair_body(App(app_id, owner, bool(disabled)), pair)
 
 
 def _code_entry(row: Any) -> Entry:

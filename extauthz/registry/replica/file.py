@@ -17,23 +17,29 @@ import lmdb
 from extauthz.registry.database.sealing import SealBroken, Sealer, Vault
 from extauthz.registry.replica.records import (
     CHANGE,
+    FILE_KEY,
     KINDS,
-    MAC_BYTES,
     META,
     Position,
-    Prover,
     RecordBroken,
+    RecordCipher,
 )
 
-FORMAT: Final = 1
+FORMAT: Final = b"\x02"
+"""In front of the sealed key of a file. What another version wrote is made anew."""
+FILE_KEY_LABEL: Final = "replica key"
 MAP_BYTES: Final = 1 << 34
 """Of addresses, not of disk or memory: what a replica can grow to, forty times a million apps."""
 MAX_READERS: Final = 1024
 TOGETHER: Final = 20_000
 """Entries in one transaction while a file is built, which nobody reads yet."""
-LISTED: Final = 10_000
-"""Changed records that one list may name; a larger change makes readers forget everything."""
+LISTED: Final = 2_000
+"""Changed records that lists name to a reader at once, whose checks wait meanwhile. Past it everything is forgotten."""
 LISTS: Final = 64
+ANY: Final = b"*"
+"""In place of a list."""
+LENGTH: Final = struct.Struct(">H")
+"""In front of each key of a list."""
 _PAGE: Final = 4096
 NUMBER: Final = struct.Struct(">Q")
 
@@ -72,21 +78,20 @@ def open_file(path: Path, *, write: bool = False) -> lmdb.Environment:
     return opened
 
 
-def read_meta(view: lmdb.Transaction, sealer: Sealer) -> tuple[Meta, Vault, Prover]:
+def read_meta(view: lmdb.Transaction, sealer: Sealer) -> tuple[Meta, Vault, RecordCipher]:
     """Of which registry and revision a view of a file is, and what opens it. Raises ReplicaBroken."""
     try:
-        record = view.get(META)
-        if record is None:
-            raise ReplicaBroken("it does not say what it is a replica of")
-        told = json.loads(bytes(record)[MAC_BYTES:])
-        if told["format"] != FORMAT:
+        sealed_key: Any = view.get(FILE_KEY)
+        record: Any = view.get(META)
+        if sealed_key is None or record is None:
+            raise ReplicaBroken("it does not say what it is a replica of, or another version wrote it")
+        if sealed_key[:1] != FORMAT:
             raise ReplicaBroken("it has the format of another version")
+        cipher = RecordCipher(sealer.open(sealed_key[1:], FILE_KEY_LABEL))
+        told = json.loads(cipher.open(META, record))
         sealed = base64.b64decode(told["hash_key"])
-        vault = Vault(sealer, sealed)
-        prover = Prover(vault)
-        prover.body(META, bytes(record))
         position = Position(told["registry"], told["revision"], told["mark"], sealed)
-        return Meta(position, told["counts"], told["master_keys"]), vault, prover
+        return Meta(position, told["counts"], told["master_keys"]), Vault(sealer, sealed), cipher
     except SealBroken:
         raise ReplicaLocked("no master key at hand opens it") from None
     except (RecordBroken, lmdb.Error, ValueError, KeyError, TypeError):
@@ -114,13 +119,14 @@ def read_through(path: Path, sealer: Sealer) -> Meta:
         opened.close()
 
 
-def prove(view: lmdb.Transaction, prover: Prover, stopping: Callable[[], bool]) -> None:
+def prove(view: lmdb.Transaction, cipher: RecordCipher, stopping: Callable[[], bool]) -> None:
     """Prove every record of a view, and their order, by which they are found. Raises ReplicaBroken."""
     before = b""
     try:
         records: Iterable[Any] = view.cursor()
         for place, (key, record) in enumerate(records):
-            prover.body(key, record)
+            if key != FILE_KEY:  # which proves itself to whoever has a master key
+                cipher.open(key, record)
             if key <= before:
                 raise ReplicaBroken("its records are out of order")
             before = key
@@ -130,16 +136,22 @@ def prove(view: lmdb.Transaction, prover: Prover, stopping: Callable[[], bool]) 
         raise ReplicaBroken("a record is damaged") from None
 
 
-def changed_since(view: lmdb.Transaction, prover: Prover, number: int) -> list[bytes] | None:
-    """The keys of records that changed after transaction ``number``; None: nobody knows any more."""
+def changed_since(view: lmdb.Transaction, cipher: RecordCipher, number: int) -> list[bytes] | None:
+    """The keys of records that changed after transaction ``number``; None: nobody knows any more, or too many."""
     changed: list[bytes] = []
     for later in range(number + 1, view.id() + 1):
         key = CHANGE + NUMBER.pack(later)
-        record = view.get(key)
+        record: Any = view.get(key)
         if record is None or later - number > LISTS:
             return None
-        listed: list[Any] | None = json.loads(prover.body(key, bytes(record)))
-        if listed is None:
+        listed = cipher.open(key, record)
+        if listed == ANY:
             return None
-        changed += [base64.b85decode(one) for one in listed]
+        at = 0
+        while at < len(listed):
+            end = at + LENGTH.size + LENGTH.unpack_from(listed, at)[0]
+            changed.append(listed[at + LENGTH.size : end])
+            at = end
+        if len(changed) > LISTED:
+            return None
     return changed

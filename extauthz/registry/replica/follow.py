@@ -15,6 +15,7 @@ from extauthz.registry.database.sealing import SealBroken
 from extauthz.registry.database.store import Store, StoreFault
 from extauthz.registry.replica.arrivals import Arrivals, arrivals_of
 from extauthz.registry.replica.feed import can_follow, changes_since, everything, position_of
+from extauthz.registry.replica.file import ReplicaBroken
 from extauthz.registry.replica.folder import ReplicaFolder
 from extauthz.registry.replica.last_uses import write_uses
 from extauthz.registry.replica.records import Position
@@ -40,6 +41,8 @@ class Replicator:
         self._name = "" if taken_up is None else taken_up.name
         self._writer: FileWriter | None = None if taken_up is None else taken_up.writer
         self._status = self._folder.status()
+        # By a clock that nobody sets: an age must not shrink when the wall clock is set back.
+        self._confirmed_s = time.monotonic() - max(0.0, time.time() - self._status.confirmed_ms / 1000)
         self._told_s = 0.0
 
     def run(self) -> None:
@@ -63,14 +66,24 @@ class Replicator:
         writer = self._writer
         with store.reading() as view:
             now = position_of(view)
-            if writer is None or self._folder.is_damaged(self._name):
+            if writer is None or self._folder.is_damaged(self._name) or not self._follow(view, writer, now):
                 self._writer = self._load(view, now)
-            elif writer.position != now or writer.master_keys != self._sealer.key_ids:
-                if writer.master_keys == self._sealer.key_ids and can_follow(view, writer.position, now):
-                    writer.apply(now, changes_since(view, writer.position.revision, self._sealer))
-                else:
-                    self._writer = self._load(view, now)
         self._beat()
+
+    def _follow(self, view: Connection, writer: FileWriter, now: Position) -> bool:
+        """Bring the replica there by what changed, if it can be."""
+        if writer.master_keys != self._sealer.key_ids:
+            return False
+        if writer.position == now:
+            return True
+        if not can_follow(view, writer.position, now):
+            return False
+        try:
+            writer.apply(now, changes_since(view, writer.position.revision, self._sealer))
+        except ReplicaBroken as error:
+            _log.error("the replica is made anew: %s", error)
+            return False
+        return True
 
     def _load(self, view: Connection, now: Position) -> FileWriter:
         """Read everything into a file of its own and put that into force."""
@@ -129,6 +142,7 @@ class Replicator:
         was_up = self._status.up and not self._status.fault
         if not was_up:
             _log.info("following the registry at revision %d", self._writer.position.revision if self._writer else 0)
+        self._confirmed_s = time.monotonic()
         self._status = self._status._replace(up=True, fault="", confirmed_ms=time.time_ns() // 1_000_000)
         if not was_up:
             self._tell()
@@ -140,8 +154,12 @@ class Replicator:
 
     def _tell(self) -> None:
         self._told_s = time.monotonic()
+        now_ms = time.time_ns() // 1_000_000
+        if self._status.confirmed_ms:
+            confirmed_ms = now_ms - round((self._told_s - self._confirmed_s) * 1000)
+            self._status = self._status._replace(confirmed_ms=max(1, confirmed_ms))
         try:
-            self._folder.tell(self._status._replace(written_ms=time.time_ns() // 1_000_000))
+            self._folder.tell(self._status._replace(written_ms=now_ms))
         except OSError as error:
             _log.error("cannot write to %s: %s", self._folder.path, error.strerror)
 
@@ -150,5 +168,7 @@ def _told(error: Exception) -> str:
     """What is wrong, without anything that the database's URL or a row holds."""
     if isinstance(error, StoreFault | SealBroken):
         return str(error)
+    if isinstance(error, lmdb.Error | OSError):
+        return f"the replica cannot be written: {error}"
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"

@@ -9,9 +9,7 @@ from extauthz.registry.database.sealing import Sealer
 from extauthz.registry.replica.file import ReplicaBroken, ReplicaLocked, open_file, read_meta
 from extauthz.registry.replica.folder import ReplicaFolder
 from extauthz.registry.replica.reading import Absent, Damage, Kept, ReplicaDirectory
-from extauthz.registry.replica.records import (
-    APP,
-)
+from extauthz.registry.replica.records import APP
 
 _log: Final = logging.getLogger("extauthz")
 
@@ -63,8 +61,8 @@ class Replica:
         # One process may open a file once: who trusts other keys goes on with what is open.
         opened = self._opened if self._opened is not None and self._opened.path() == str(path) else open_file(path)
         view = opened.begin(buffers=False)
-        meta, vault, prover = read_meta(view, self._sealer)
-        self.directory = ReplicaDirectory(view, meta, vault, prover, Kept({}, {}), self._damage)
+        meta, vault, cipher = read_meta(view, self._sealer)
+        self.directory = ReplicaDirectory(view, meta, vault, cipher, Kept(), self._damage)
         self._opened, self._name, self._refused, self.changed = opened, name, "", None
         return True
 

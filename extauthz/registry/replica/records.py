@@ -1,18 +1,22 @@
 """The records of a replica: what a check needs of one entry, in one look-up, as bytes that prove themselves.
 
-A record's key is one letter for its kind and the entry's own key; its value begins with a MAC over both, made with a
-key that only the registry's vault gives. A flipped bit, a record of another registry, or one that was moved to another
-key is refused, never believed. Secrets stay sealed as they are in the database.
+A record's key is one letter for its kind and the entry's own key. Its value is a random nonce and what AES-256-GCM
+makes of the body, with the record's key as associated data: opening a secret and proving where it belongs are one step.
+Each file has a key of its own, random, and sealed with the newest master key. A flipped bit, a record of another file,
+or one that was moved to another key is refused, never believed.
 """
 
-import hashlib
+import os
 import struct
 import uuid
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from extauthz.domain.app import App, Grant
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
-from extauthz.registry.database.sealing import Vault
 
 MAX_KEY: Final = 400
 """Bytes of a record's key: LMDB takes 511. What is longer is no entry of any registry."""
@@ -21,19 +25,20 @@ KEY_PAIR: Final = b"k"
 APP_CODE: Final = b"c"
 GRANT: Final = b"g"
 META: Final = b"m"
+FILE_KEY: Final = b"f"
 CHANGE: Final = b"r"
 KINDS: Final = {APP[0]: "apps", KEY_PAIR[0]: "keys", APP_CODE[0]: "codes", GRANT[0]: "grants"}
-UNREADABLE: Final = 2
-"""In the flags of a key pair: no master key opens its secret."""
 _DISABLED: Final = 1
-MAC_BYTES: Final = 16
-"""At the front of each record."""
-_MAC_PURPOSE: Final = b"extauthz replica records"
+_UNREADABLE: Final = 2
+"""In the flags of a key pair: no master key opens its secret."""
+_HAS_PREVIOUS: Final = 4
+FILE_KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
 _NEVER: Final = -1
-_KEY_HEAD: Final = struct.Struct("<BqBBHH")
+_KEY_HEAD: Final = struct.Struct("<BqBBH")
 _CODE_HEAD: Final = struct.Struct("<BB16s")
 _GRANT_HEAD: Final = struct.Struct("<q")
-_STAGES: Final = {Stage.RELEASE: b"\0", Stage.PRE: b"\1", Stage.TEST: b"\2"}
+_STAGES: Final = {Stage.RELEASE: "\0", Stage.PRE: "\1", Stage.TEST: "\2"}
 
 
 Entry = tuple[bytes, bytes | None]
@@ -54,14 +59,13 @@ class Position(NamedTuple):
     sealed_hash_key: bytes
 
 
-class SealedPair(NamedTuple):
-    """A key pair with its secrets as they rest, and the facts of its app."""
+@dataclass(frozen=True, slots=True, eq=False)
+class AppPair:
+    """A key pair and its app, as one record holds both."""
 
     app: App
-    secret: bytes
-    previous: bytes | None
-    previous_until_ms: int | None
-    is_readable: bool
+    pair: KeyPair | None
+    """None: no master key opens its secret, and nobody can call with it."""
 
 
 class Code(NamedTuple):
@@ -71,40 +75,35 @@ class Code(NamedTuple):
     app: App
 
 
-class Prover:
-    """Makes and checks the MACs of records. Shows its key nowhere."""
+class RecordCipher:
+    """Closes and opens the records of one file. Shows its key nowhere."""
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_aead",)
 
-    def __init__(self, vault: Vault) -> None:
-        self._keyed = hashlib.blake2b(digest_size=MAC_BYTES, key=vault.hash(_MAC_PURPOSE))
+    def __init__(self, file_key: bytes) -> None:
+        self._aead = AESGCM(file_key)
 
-    def record(self, key: bytes, body: bytes) -> bytes:
+    def close(self, key: bytes, body: bytes) -> bytes:
         """What is stored under a key."""
-        return self._mac(key, body) + body
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, body, key)
 
-    def body(self, key: bytes, record: bytes) -> bytes:
-        """What was stored under a key. Raises RecordBroken."""
-        body = record[MAC_BYTES:]
-        # Nobody can try MACs here and take the time, so a plain comparison does.
-        if record[:MAC_BYTES] != self._mac(key, body):
-            raise RecordBroken
-        return body
-
-    def _mac(self, key: bytes, body: bytes) -> bytes:
-        keyed = self._keyed.copy()
-        keyed.update(b"%d:%b%b" % (len(key), key, body))
-        return keyed.digest()
+    def open(self, key: bytes, record: bytes) -> bytes:
+        """The body of what is stored under a key. Raises RecordBroken."""
+        try:
+            return self._aead.decrypt(record[:_NONCE_BYTES], record[_NONCE_BYTES:], key)
+        except (InvalidTag, ValueError):
+            raise RecordBroken from None
 
 
 def app_key(app_id: str) -> bytes:
     """The key of an app's record."""
-    return APP + app_id.encode()
+    return f"a{app_id}".encode()
 
 
 def grant_key(app_id: str, api_id: str, stage: Stage) -> bytes:
     """The key of a grant's record. No id holds a slash."""
-    return b"%b%b/%b%b" % (GRANT, app_id.encode(), api_id.encode(), _STAGES[stage])
+    return f"g{app_id}/{api_id}{_STAGES[stage]}".encode()
 
 
 def app_body(app: App) -> bytes:
@@ -117,26 +116,38 @@ def read_app(key: bytes, body: bytes) -> App:
     return App(key[1:].decode(), body[1:].decode(), bool(body[0] & _DISABLED))
 
 
-def pair_body(pair: SealedPair) -> bytes:
-    """A key pair as a record's body."""
-    app_id, owner = pair.app.id.encode(), pair.app.owner.encode()
-    flags = (_DISABLED if pair.app.disabled else 0) | (0 if pair.is_readable else UNREADABLE)
+def pair_body(app: App, pair: KeyPair | None) -> bytes:
+    """A key pair as a record's body; without one, that of a key pair whose secret nobody can open."""
+    app_id, owner = app.id.encode(), app.owner.encode()
+    flags = _DISABLED if app.disabled else 0
+    if pair is None:
+        return _KEY_HEAD.pack(flags | _UNREADABLE, _NEVER, len(app_id), len(owner), 0) + app_id + owner
+    previous = b""
+    if pair.previous is not None:
+        flags, previous = flags | _HAS_PREVIOUS, pair.previous
     until_ms = _NEVER if pair.previous_until_ms is None else pair.previous_until_ms
-    previous = pair.previous or b""
-    head = _KEY_HEAD.pack(flags, until_ms, len(app_id), len(owner), len(pair.secret), len(previous))
+    head = _KEY_HEAD.pack(flags, until_ms, len(app_id), len(owner), len(pair.secret))
     return b"".join((head, app_id, owner, pair.secret, previous))
 
 
-def read_pair(body: bytes) -> SealedPair:
-    """The key pair of a record."""
-    flags, until_ms, id_length, owner_length, secret_length, previous_length = _KEY_HEAD.unpack_from(body)
+def read_pair(app_key: str, body: bytes) -> AppPair:
+    """The key pair of a record, and its app."""
+    flags, until_ms, id_length, owner_length, secret_length = _KEY_HEAD.unpack_from(body)
     owner_at = _KEY_HEAD.size + id_length
     secret_at = owner_at + owner_length
     previous_at = secret_at + secret_length
-    app = App(body[_KEY_HEAD.size : owner_at].decode(), body[owner_at:secret_at].decode(), bool(flags & _DISABLED))
-    previous = body[previous_at:] if previous_length else None
-    readable = not flags & UNREADABLE
-    return SealedPair(app, body[secret_at:previous_at], previous, None if until_ms == _NEVER else until_ms, readable)
+    app_id = body[_KEY_HEAD.size : owner_at].decode()
+    app = App(app_id, body[owner_at:secret_at].decode(), bool(flags & _DISABLED))
+    if flags & _UNREADABLE:
+        return AppPair(app, None)
+    previous = body[previous_at:] if flags & _HAS_PREVIOUS else None
+    until = None if until_ms == _NEVER else until_ms
+    return AppPair(app, KeyPair(app_id, app_key, body[secret_at:previous_at], previous, until))
+
+
+def is_unreadable(body: bytes) -> bool:
+    """Whether the body of a key pair says that no master key opens its secret."""
+    return bool(body[0] & _UNREADABLE)
 
 
 def code_body(code: Code) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from extauthz.config import ConfigError, Problem, ServiceConfig, load, named_files
+from extauthz.config import ConfigError, Problem, ServiceConfig, load
 from extauthz.config.place import check_workers
 from extauthz.serve.metrics import ReloadMetrics, WorkerMetrics
 from extauthz.serve.operations import OperationsServer
@@ -62,7 +62,7 @@ class Supervisor:
         self._started = False
         self._stopping = False
         self._watcher = WatchingThread(
-            lambda: named_files(self._reloader.config), lambda: self._commands.put(Command.RELOAD)
+            lambda: self._reloader.config.named_files, lambda: self._commands.put(Command.RELOAD)
         )
         registry = CollectorRegistry()
         registry.register(self._numbers)

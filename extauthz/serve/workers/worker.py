@@ -19,11 +19,14 @@ import uvloop
 
 from extauthz.config import ConfigError, ServiceConfig, load
 from extauthz.config.place import Place
+from extauthz.pauses import building, give_way_soon, release, settle
 from extauthz.serve.process_log import log_to_stderr
 from extauthz.serve.service import Service
 from extauthz.serve.workers.numbers import NumbersSource
 from extauthz.wire.failure import describe
 
+_PIECE: Final = 65_536
+"""Characters of a configuration that travel together: of 25 MB at once JSON holds the interpreter for 100 ms."""
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -34,7 +37,7 @@ class Worker:
         self, config: ServiceConfig, place: Place, orders: Connection, numbers: Connection, start_id: int
     ) -> None:
         self._service = Service(config, place)
-        self._path = config.path
+        self._config = config
         self._pipe = orders
         self._numbers = NumbersSource(numbers, self._service.registry)
         self._start_id = start_id
@@ -48,9 +51,11 @@ class Worker:
 
     async def start(self) -> None:
         """Open the ports and begin to listen to the supervisor."""
+        give_way_soon()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         await self._service.start()
+        settle()
         self._numbers.start()
         send(self._pipe, {"id": self._start_id, **self._report()})
         threading.Thread(target=self._obey, args=(loop,), name="supervisor", daemon=True).start()
@@ -83,23 +88,36 @@ class Worker:
         if message["ask"] == "stop":
             self._stopping.set()
         elif message["ask"] == "reload":
-            config = await asyncio.to_thread(load, self._path, text=message["text"])
-            await asyncio.to_thread(self._service.apply, config)
+            await asyncio.to_thread(self._reload, message["text"])
         return self._report()
+
+    def _reload(self, text: str) -> None:
+        with building():
+            config = load(self._config.path, text=text)
+            self._service.apply(config)
+            settle()
+        replaced, self._config = self._config.entries(), config
+        release(replaced)
 
     def _report(self) -> dict[str, Any]:
         return {"state": self._service.readiness()}
 
 
 def send(pipe: Connection, message: dict[str, Any]) -> None:
-    """Send one message. Raises OSError when the other side is gone."""
-    pipe.send_bytes(json.dumps(message).encode())
+    """Send one message, its ``text`` in pieces. Raises OSError when the other side is gone."""
+    text = str(message.get("text", ""))
+    pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+    pipe.send_bytes(json.dumps({**message, "text": len(pieces)} if pieces else message).encode())
+    for piece in pieces:
+        pipe.send_bytes(piece.encode())
 
 
 def receive(pipe: Connection) -> dict[str, Any] | None:
     """Wait for one message; None when the other side is gone."""
     try:
         message: dict[str, Any] = json.loads(pipe.recv_bytes())
+        if message.get("text"):
+            message["text"] = "".join([pipe.recv_bytes().decode() for _ in range(message["text"])])
     except (EOFError, OSError):
         return None
     return message

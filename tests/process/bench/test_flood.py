@@ -10,11 +10,12 @@ from bench.flood import flood
 from bench.load import NoResult
 from bench.servers import Servers
 from bench.world import World
+from tests.transports import ALL
 
 RATE = 400
 
 
-@pytest.fixture(scope="module", params=["native", "grpcio"])
+@pytest.fixture(scope="module", params=ALL)
 def server(request, tmp_path_factory):
     with Servers(World(), tmp_path_factory.mktemp("flood")) as servers:
         yield servers.constant(request.param, b"an answer", core=f"0-{(os.cpu_count() or 1) - 1}")

@@ -21,7 +21,7 @@ from extauthz.wire.generated import ext_authz_pb2 as pb
 from extauthz.wire.servicer import CHECK_PATH
 from tests.process.observe.otlp_collector import Collector, attributes_of
 from tests.process.running import base_config, check_request, free_ports
-from tests.transports import ALL
+from tests.transports import EVERY_TRANSPORT
 from tests.unit.building import CODE
 from tests.unit.wire import checking
 
@@ -49,7 +49,7 @@ def ask(caller, path, *metadata):
     return pb.CheckResponse.FromString(answer)
 
 
-@pytest.mark.parametrize("transport", [*ALL, "native"])
+@EVERY_TRANSPORT
 def test_a_check_that_envoy_sampled_becomes_a_child_of_envoys_span(config, serve, call, collector, transport):
     config["tracing"] = {
         "endpoint": collector.endpoint, "service_name": "edge", "headers": {"X-Key": {"env": "COLLECTOR_KEY"}},
@@ -133,7 +133,7 @@ def test_an_answer_that_comes_later_is_traced_when_it_comes(collector):
     assert span.end_time_unix_nano - span.start_time_unix_nano > 40_000_000
 
 
-@pytest.mark.parametrize("transport", [*ALL, "native"])
+@EVERY_TRANSPORT
 def test_what_is_refused_before_the_decision_is_traced_too(transport, collector):
     servicer = checking.servicer()
 
@@ -223,7 +223,7 @@ def without_the_extra(program, *arguments):
 
 
 def test_without_a_tracing_section_nothing_of_it_is_needed():
-    modules = "extauthz.serve.process, extauthz.transport.native, extauthz.transport.grpcio"
+    modules = "extauthz.serve.process, extauthz.transport.grpcio"
     ended = without_the_extra(f"import {modules}; print('extauthz.observe.tracing' in sys.modules)")
     assert (ended.stdout, ended.stderr) == ("False\n", "")
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.process.running import base_config, eventually, free_ports, status_of
-from tests.transports import ALL
+from tests.transports import EVERY_TRANSPORT
 
 AUDIT = "extauthz_checks_total" + '{api="",decision="deny",method="",network="internet",reason="audit_unavailable"}'
 
@@ -17,7 +17,7 @@ def config():
     return base_config([{"address": f"127.0.0.1:{first}"}], operations)
 
 
-@pytest.mark.parametrize("transport", [*ALL, "native"])
+@EVERY_TRANSPORT
 def test_while_a_required_record_cannot_be_written_every_check_gets_503(config, serve, call, transport):
     log = {"destination": {"file": "/dev/full"}, "audit": "required"}
     running = serve(config | {"decision_log": log, "transport": transport})

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from tests.process.running import base_config, free_ports
-from tests.transports import ALL
-
-TRANSPORTS = pytest.mark.parametrize("transport", [*ALL, "native"])
+from tests.transports import EVERY_TRANSPORT
 
 
 def failed_start(serve, listen: str, operations: str, *arguments: str, transport: str = "auto", **more: Any) -> str:
@@ -34,7 +32,7 @@ def free() -> str:
     return f"127.0.0.1:{free_ports(1)[0]}"
 
 
-@TRANSPORTS
+@EVERY_TRANSPORT
 def test_a_taken_port_of_a_listener_is_named_with_its_key_and_cure(serve, taken, free, transport):
     said = failed_start(serve, taken, free, transport=transport)
     assert f"cannot start: cannot listen on {taken} (`listen[0].address` in the configuration): another process" in said
@@ -48,7 +46,7 @@ def test_a_taken_operations_port_is_named_with_its_key_and_cure(serve, taken, fr
     assert "stop it, or write another port" in said
 
 
-@TRANSPORTS
+@EVERY_TRANSPORT
 def test_an_address_that_this_machine_does_not_have_says_so(serve, free, transport):
     said = failed_start(serve, "192.0.2.1:9191", free, transport=transport)
     assert "cannot listen on 192.0.2.1:9191 (`listen[0].address`" in said
@@ -56,13 +54,13 @@ def test_an_address_that_this_machine_does_not_have_says_so(serve, free, transpo
     assert "has no address" in failed_start(serve, free, "no-such-host.invalid:9901", transport=transport)
 
 
-@TRANSPORTS
+@EVERY_TRANSPORT
 def test_a_missing_folder_for_a_unix_socket_is_named_with_its_cure(serve, free, tmp_path: Path, transport):
     said = failed_start(serve, f"unix:{tmp_path}/missing/x.sock", free, transport=transport)
     assert f"`listen[0].address` in the configuration): there is no folder {tmp_path}/missing; create it" in said
 
 
-@TRANSPORTS
+@EVERY_TRANSPORT
 def test_a_folder_in_the_place_of_a_unix_socket_is_named(serve, free, tmp_path: Path, transport):
     assert "this is a folder" in failed_start(serve, f"unix:{tmp_path}", free, transport=transport)
 

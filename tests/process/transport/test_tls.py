@@ -245,8 +245,7 @@ def test_certificates_that_cannot_serve_are_found_when_the_file_is_checked(confi
     assert complaint in problems(tmp_path, config)
 
 
-def test_tls_and_the_native_transport_exclude_each_other(config, tmp_path):
-    assert "`native` speaks no TLS" in problems(tmp_path, config | {"transport": "native"})
+def test_tls_and_plain_text_exclude_each_other(config, tmp_path):
     config["listen"][0]["insecure"] = True
     assert "keep one of them" in problems(tmp_path, config)
 

@@ -26,14 +26,14 @@ LARGEST = 6 << 20
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
-@pytest.fixture(params=[*ALL, "native"])
+@pytest.fixture(params=ALL)
 def transport(request) -> str:
     return request.param
 
 
-@pytest.fixture(params=[FRONT, "native"])
+@pytest.fixture(params=[FRONT])
 def batching(request) -> str:
-    """The transports that take checks in batches, and choose among those that wait."""
+    """The transport that takes checks in batches, and chooses among those that wait."""
     return request.param
 
 

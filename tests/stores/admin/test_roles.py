@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.registry import apps, credentials, grants, requests, tokens
+from extauthz.registry import apps, codes, credentials, grants, requests, tokens
 from extauthz.registry.rules import Role
 from tests.stores.admin.conftest import PEOPLE, Api
 from tests.stores.admin.routes import ROUTES, Route
@@ -24,7 +24,7 @@ class Stocked:
         desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web"))
         desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", "shop-key-0001"))
         desk.do(lambda tx: credentials.rotate_key(tx, desk.vault, SHOP, "shop-key-0001", 60_000))
-        code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web")).code
+        code = desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web")).code
         desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
         asked = desk.do(lambda tx: requests.ask(tx, SHOP, "shop-web", "geocode", "RELEASE", "for maps"))
         token = desk.do(lambda tx: tokens.create_token(tx, desk.vault, ADMIN, "old one", Role.READER, None)).token

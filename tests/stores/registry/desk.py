@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from extauthz.registry import apis, apps
+from extauthz.registry import apis, apps, credentials
 from extauthz.registry.database.sealing import Sealer
 from extauthz.registry.database.store import Store, Transaction, vault_of
 from extauthz.registry.database.tables import METADATA
@@ -22,15 +22,13 @@ SHOP_READER = Actor("shop-reader", Role.READER, "shop")
 Result = TypeVar("Result")
 
 
-class Desk:
+class View:
+    """A registry, whatever it holds."""
+
     def __init__(self, store: Store, sealer: Sealer) -> None:
         self.store = store
         with store.reading() as view:
             self.vault = vault_of(view, sealer)
-        self.do(lambda tx: apps.create_owner(tx, ADMIN, "shop"))
-        self.do(lambda tx: apps.create_owner(tx, ADMIN, "maps"))
-        self.do(lambda tx: apps.create_app(tx, SHOP, "shop-web", "shop", "Web shop"))
-        self.do(lambda tx: apis.register_api(tx, MAPS, "geocode", "maps", stages=("RELEASE", "TEST")))
 
     def do(self, act: Callable[[Transaction], Result]) -> Result:
         with self.store.changing() as tx:
@@ -40,6 +38,9 @@ class Desk:
         with self.store.reading() as view:
             return look(view, *arguments, **options)
 
+    def secret(self, app_key: str) -> str:
+        return self.do(lambda tx: credentials.reveal_secret(tx, self.vault, ADMIN, app_key))
+
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table."""
         with self.store.reading() as view:
@@ -47,3 +48,12 @@ class Desk:
                 table.name: sorted((tuple(row) for row in view.execute(select(table))), key=repr)
                 for table in METADATA.sorted_tables
             }
+
+
+class Desk(View):
+    def __init__(self, store: Store, sealer: Sealer) -> None:
+        super().__init__(store, sealer)
+        self.do(lambda tx: apps.create_owner(tx, ADMIN, "shop"))
+        self.do(lambda tx: apps.create_owner(tx, ADMIN, "maps"))
+        self.do(lambda tx: apps.create_app(tx, SHOP, "shop-web", "shop", "Web shop"))
+        self.do(lambda tx: apis.register_api(tx, MAPS, "geocode", "maps", stages=("RELEASE", "TEST")))

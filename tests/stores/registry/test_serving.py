@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from extauthz.client.signer import Credentials, OutgoingRequest, SigningOptions, sign
-from extauthz.registry import apis, apps, credentials, grants
+from extauthz.registry import apis, apps, codes, credentials, grants
 from extauthz.registry.database.reseal import reseal
 from extauthz.registry.database.sealing import Sealer, Vault
 from extauthz.registry.replica.feed import position_of
@@ -78,7 +78,7 @@ def signed(secret, path="/geosigned"):
 def coded(desk):
     """The code of an app of the registry that was granted API `geocode`."""
     desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
-    return code_header(desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web")).app_code)
+    return code_header(desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web")).app_code)
 
 
 def statuses(running, path, headers):
@@ -151,7 +151,7 @@ class TestFirstStart:
         assert running.metric("extauthz_registry_up") == 0
         desk = make_desk(database)
         desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
-        code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web")).app_code
+        code = desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web")).app_code
         running.wait_ready()
         eventually(lambda: statuses(running, "/geocode", code_header(code)) == [200] * workers)
         assert statuses(running, "/coded", code_header("a-stranger-0001")) == [400] * workers
@@ -168,7 +168,7 @@ def statuses_or_none(running, path, headers):
 def test_with_the_database_gone_a_restart_serves_what_was_known(own_postgres, make_desk, start):
     desk = make_desk(own_postgres.url)
     desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
-    coded = code_header(desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web")).app_code)
+    coded = code_header(desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web")).app_code)
     first = start(database=own_postgres.url)
     assert statuses(first, "/geocode", coded) == [200]
     own_postgres.stop(signal.SIGQUIT)
@@ -215,7 +215,7 @@ def test_an_app_that_stands_in_both_places_is_the_files_and_is_told_of(desk, sta
     running = start()
     assert running.metric("extauthz_registry_conflicts") == 0
     desk.do(lambda tx: apps.create_app(tx, SHOP, "app", "shop", "Same id"))
-    code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "app")).app_code
+    code = desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "app")).app_code
     eventually(lambda: running.metric("extauthz_registry_conflicts") == 1)
     assert running.ready()["registry"]["also_in_the_file"] == ["app"]
     assert statuses(running, "/coded", code_header(code)) == [400]
@@ -249,7 +249,7 @@ def hash_key_of(store):
 
 def test_who_lists_keys_sees_when_each_secret_was_last_used(desk, start):
     first = desk.do(lambda tx: credentials.create_key(tx, desk.vault, SHOP, "shop-web", KEY))
-    code = desk.do(lambda tx: credentials.create_code(tx, desk.vault, SHOP, "shop-web"))
+    code = desk.do(lambda tx: codes.create_code(tx, desk.vault, SHOP, "shop-web"))
     for api in ("geosigned", "geocode"):
         desk.do(lambda tx, api=api: apis.register_api(tx, MAPS, api, "maps") if api == "geosigned" else None)
         desk.do(lambda tx, api=api: grants.grant(tx, MAPS, ["shop-web"], [api], "RELEASE"))
@@ -268,10 +268,21 @@ def test_who_lists_keys_sees_when_each_secret_was_last_used(desk, start):
     (key,) = desk.see(credentials.list_keys, SHOP, "shop-web")
     assert began <= key.last_used <= now_text()
     assert began <= key.previous_last_used <= now_text()
-    assert desk.see(credentials.list_codes, SHOP, "shop-web")[0].last_used >= began
+    assert desk.see(codes.list_codes, SHOP, "shop-web")[0].last_used >= began
     assert {row[3] for row in desk.everything()["last_uses"]} == {"internet"}
     again.stop()
 
 
 def now_text():
     return utc_text(time.time_ns() // 1_000_000)
+
+
+def test_a_worker_that_is_killed_is_replaced_by_one_that_decides_by_what_is_committed(desk, coded, start):
+    running = start(workers=2)
+    assert statuses(running, "/geocode", coded) == [200, 200]
+    for act, wanted in ((grants.revoke, 403), (grants.grant, 200)):
+        killed = running.ready()["workers"][0]["pid"]
+        os.kill(killed, signal.SIGKILL)
+        desk.do(lambda tx, act=act: act(tx, MAPS, ["shop-web"], ["geocode"], "RELEASE"))
+        eventually(lambda wanted=wanted: statuses_or_none(running, "/geocode", coded) == [wanted, wanted], 30)
+        assert killed not in [worker["pid"] for worker in running.ready()["workers"]]

@@ -8,14 +8,15 @@ import pytest
 from bench.lanes import Lane, Result
 from bench.load import Round
 from bench.report import Report
-from bench.scenarios import NATIVE, UNDER_OVERLOAD
+from bench.scenarios import REPEATED, UNDER_OVERLOAD
+from bench.traffic import REAL
 
 
 def never_run() -> Round:
     raise AssertionError("a report runs no lane")
 
 
-def result(name, rate, baseline="", group=NATIVE, busy=0.95, p99_us=20_000, **apart):
+def result(name, rate, baseline="", group=REPEATED, busy=0.95, p99_us=20_000, **apart):
     lane = Lane(name, never_run, baseline, group, name.replace("_", " "), {"server": "extauthz"})
     rounds = [Round(1000, rate, 1e6 / rate, busy, 5000, 9000, p99_us, 30_000, apart) for _ in range(3)]
     return Result(lane, rounds, 80.0)
@@ -26,6 +27,7 @@ def report():
     report = Report("make bench", "pure")
     report.results["constant_a"] = result("constant_a", 50_000, busy=0.6)
     report.results["method_a"] = result("method_a", 20_000, "constant_a")
+    report.results["real"] = result("real", 15_000, group=REAL)
     over = {"offered": 40_000.0, "refused": 9_000.0, "broken": 10_000.0, "nothing": 4_000.0, "driver_busy": 0.3}
     report.results["peak"] = result("peak", 20_000, group=UNDER_OVERLOAD, p99_us=10_000)
     report.results["over"] = result("over", 17_000, "peak", UNDER_OVERLOAD, **over)
@@ -89,6 +91,6 @@ def test_the_json_keeps_every_turn_and_says_which_build_was_measured(written):
 
 
 def test_the_picture_is_well_formed_even_of_a_run_without_lanes(written, tmp_path):
-    assert "method a" in ElementTree.tostring(ElementTree.parse(written / "latest.svg").getroot(), "unicode")
+    assert "real" in ElementTree.tostring(ElementTree.parse(written / "latest.svg").getroot(), "unicode")
     Report("make bench", "pure").write(tmp_path / "empty")
     ElementTree.parse(tmp_path / "empty" / "latest.svg")

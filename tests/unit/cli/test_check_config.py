@@ -41,7 +41,7 @@ def test_more_workers_than_the_file_can_serve_are_a_mistake(tmp_path):
 @pytest.mark.parametrize(
     ("section", "module", "told"),
     [
-        ({"transport": "native"}, "pygrpc_native", "transport: native needs the extra `fast`"),
+        ({"transport": "front"}, "extauthz_front", "transport: front needs extauthz-front"),
         ({"tracing": {"endpoint": "http://localhost:4318/v1/traces"}}, "opentelemetry", "tracing: needs the extra"),
     ],
 )

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from extauthz.cli.lazy import LazyCommand
 from extauthz.cli.main import PLACES, app
-from extauthz.cli.reasons import reasons
+from extauthz.cli.why.reasons import reasons
 
 
 @pytest.mark.parametrize("name", PLACES)

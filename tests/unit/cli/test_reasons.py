@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from extauthz.cli.reasons import markdown
+from extauthz.cli.why.reasons import markdown
 from extauthz.domain.reason import CATALOGUE
 
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from extauthz.config import ConfigError, load, named_files
+from extauthz.config import ConfigError, load
 from tests.unit.building import NOW_MS
 
 MAIN = {
@@ -50,7 +50,7 @@ def test_the_entries_of_all_files_are_one_configuration(files):
 
 
 def test_each_of_the_files_is_watched_and_paths_in_them_count_from_the_folder_of_the_main_one(files):
-    watched = {str(file.relative_to(files)) for file in named_files(load(files / "main.yaml"))}
+    watched = {str(file.relative_to(files)) for file in load(files / "main.yaml").named_files}
     assert watched == {"main.yaml", "apis.yaml", "apps/shop.yaml", "shop.secret"}
 
 

@@ -8,7 +8,7 @@ import trustme
 import yaml
 from redis.asyncio.connection import parse_url
 
-from extauthz.config import ConfigError, load, named_files
+from extauthz.config import ConfigError, load
 from extauthz.config.sections.replay.redis import store_url
 
 SENTINEL = {"nodes": ["10.0.0.1:26379", "[::1]:26379"]}
@@ -88,7 +88,7 @@ def test_the_files_that_hold_its_passwords_are_watched(tmp_path: Path):
         (tmp_path / name).write_text("redis://nonces" if name == "url" else "password-1")
     sentinel = SENTINEL | {"password": {"file": "sentinel"}}
     config = load(write(tmp_path, url={"file": "url"}, sentinel=sentinel))
-    assert {tmp_path / "url", tmp_path / "sentinel"} < named_files(config)
+    assert {tmp_path / "url", tmp_path / "sentinel"} < config.named_files
     assert "password-1" not in repr(config)
 
 

@@ -70,6 +70,22 @@ def test_secrets_in_the_file_and_in_the_environment_are_warned_of_once_each(writ
     assert notes(write, config(apps={"keys": keys})) == []
 
 
+@pytest.mark.parametrize(
+    ("database", "warned"),
+    [
+        ("sqlite:///registry.db", False),
+        ("postgresql://db/extauthz", False),
+        ("postgresql://extauthz:pass-word-1@db/extauthz", True),
+        ("postgresql://db/extauthz?password=pass-word-1", True),
+    ],
+)
+def test_the_url_of_a_database_is_warned_of_only_if_it_lets_somebody_in(write, database, warned):
+    registry = {"database": database, "master_keys": {"file": "master.keys"}}
+    write("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "master.keys")
+    told = [note for note in notes(write, config(apps={"keys": []}) | {"registry": registry}) if "database" in note]
+    assert len(told) == warned
+
+
 def test_an_api_that_anybody_on_the_internet_may_call_is_warned_of(write):
     told = notes(write, config(apis={"auth": {"internet": {"any_of": ["none", "digest"]}, "vpc": "none"}}))
     assert any("('apis', 0, 'auth', 'internet'): lets anybody on the Internet call" in note for note in told)

@@ -1,6 +1,8 @@
 """What a stranger, or a caller with one grant, can make of the metrics: little, and a scrape holds nobody up."""
 
 import gc
+import re
+import time
 from collections import Counter
 
 import pytest
@@ -203,6 +205,25 @@ def every_registry(tmp_path):
         file.write_text(yaml.safe_dump(config(listen=listen) | {"operations": "127.0.0.1:2", "replay": replay}))
         registries.append(Service(load(file)).registry)
     return registries
+
+
+def test_what_shadow_lets_pass_is_counted_by_reason_and_its_end_is_shown(tmp_path):
+    until = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() + 5 * 86_400))
+    file = tmp_path / "extauthz.yaml"
+    entry = {"api": "user", "methods": ["GET"], "until": until}
+    file.write_text(
+        yaml.safe_dump(config(shadow=[entry], listen=[{"address": "127.0.0.1:1"}], operations="127.0.0.1:2"))
+    )
+    service = Service(load(file))
+    assert [one["id"] for one in service.readiness()["shadow"]] == ["user"]
+    for headers in {}, {"x-ca-key": "shop-key-1", "x-ca-signature": "AAAA"}:
+        ask(service.servicer, "/users", headers)
+    text = generate_latest(service.registry).decode()
+    for cause in ("credential_missing", "signature_mismatch"):
+        assert f'extauthz_would_deny_total{{api="user",reason="{cause}"}} 1.0' in text
+    allowed = re.findall(r'extauthz_checks_total{api="user",decision="allow",.*reason="would_deny"} 1.0', text)
+    assert len(allowed) == 2
+    assert 'extauthz_shadow_until_timestamp_seconds{id="user",kind="api",methods="GET"}' in text
 
 
 def test_metrics_follow_the_apis_before_the_snapshot_is_swapped():

@@ -14,13 +14,16 @@ from extauthz.config import load
 from extauthz.domain import reason
 from extauthz.domain.api import Api
 from extauthz.domain.app import App
+from extauthz.domain.context_keys import API_KEY, STAGE_KEY, VPC_ID_KEY
 from extauthz.domain.decision import Allow, Deny, Subject
+from extauthz.domain.reason import WOULD_DENY
 from extauthz.domain.request import Stage
+from extauthz.domain.settings import Settings
 from extauthz.observe.decision_line import LINE_BYTES
 from extauthz.observe.decision_log import DecisionLog, DecisionLogMetrics
 from extauthz.serve.service import open_decision_log
 from extauthz.wire.generated import ext_authz_pb2 as pb
-from tests.unit.building import api, record_of, request
+from tests.unit.building import api, record_of, request, snapshot
 from tests.unit.wire.checking import check_request, servicer
 
 DENY = Deny(reason.NONCE_USED, Subject(), detail="a detail")
@@ -272,6 +275,11 @@ def test_every_field_of_a_line_is_documented_and_every_documented_field_exists()
     log = DecisionLog(disk, 10, {"allowed": 0.999999})
     log.record(record_of("a", request(), Allow("allowed", Subject(), reading="primary", warning="w"), 0.0))
     log.record(record_of("b", request(), DENY, 0.0))
+    passed = Allow(WOULD_DENY, Subject(), credential="key/k", would_deny=Deny(DENY.reason, Subject(), detail="why"))
+    stated = {API_KEY: "orders", STAGE_KEY: "TEST", VPC_ID_KEY: "vpc-1"}
+    sent = request(headers={"X-Ca-Stage": "TEST", "X-Envoy-External-Address": "192.0.2.9"}, context=stated)
+    behind_edge = snapshot(api(), settings=Settings(trust_external_address=True))
+    log.record(record_of("c", sent, passed, 0.0)._replace(snapshot=behind_edge))
     log.close()
     table = (Path(__file__).parents[3] / "docs" / "decision-log.md").read_text().split("## Settings")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]

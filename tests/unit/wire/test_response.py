@@ -17,6 +17,7 @@ from extauthz.domain.settings import ErrorSettings, Generation, IdentityFact, Re
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire.error_text import MAX_MESSAGE_BYTES, header_text
 from extauthz.wire.generated import ext_authz_pb2 as pb
+from extauthz.wire.parts import carry, header_option
 from extauthz.wire.response import Responder, check_response, tell_revision
 from extauthz.wire.servicer import Servicer
 from tests.unit.building import APP_CODE, CODE, NOW_MS, api, snapshot
@@ -29,7 +30,13 @@ FACTS = st.text(st.characters(), max_size=200) | st.sampled_from(
     ["a\r\nSet-Cookie: x=1", "\x00", "é" * 5000, "\ud800", "x" * 100_000, "{fact}", "\x7f", "\u2028", "😀" * 2000]
 )
 STAND_IN, REQUEST_ID = "00000000-0000-4000-8000-00000000000A", "11111111-1111-4111-8111-11111111111B"
-ERRORS = st.builds(ErrorSettings, generation=st.sampled_from(Generation), reveal=st.sampled_from(Reveal))
+HELP = "https://docs.example.com/reasons/"
+ERRORS = st.builds(
+    ErrorSettings,
+    generation=st.sampled_from(Generation),
+    reveal=st.sampled_from(Reveal),
+    help_url=st.sampled_from(["", HELP]),
+)
 
 
 def answer(decision, errors=None, grpc_caller=False):
@@ -167,3 +174,45 @@ def test_whatever_an_app_and_its_owner_are_called_the_answer_tells_it_as_it_is(a
             )
             assert ("x-owner" in told.ok_response.headers_to_remove) is (tells_owner and not owner)
             assert "x-app" not in told.ok_response.headers_to_remove
+
+
+HEADER_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FF, exclude_characters="\x7f"), max_size=300)
+
+
+@given(
+    st.lists(st.tuples(st.from_regex(r"[a-z-]{1,140}", fullmatch=True), HEADER_TEXT.filter(is_header_value))),
+    st.lists(st.from_regex(r"[a-z-]{1,140}", fullmatch=True)),
+)
+def test_what_one_request_carries_is_written_as_protobuf_writes_it(headers, misspelled):
+    options = [header_option(name, value) for name, value in headers]
+    changes = pb.OkHttpResponse(headers=options, headers_to_remove=misspelled)
+    assert carry(tuple(headers), tuple(misspelled)) == pb.CheckResponse(ok_response=changes).SerializeToString()
+
+
+@given(st.text(st.characters(), max_size=20))
+def test_what_no_header_can_hold_is_not_carried(value):
+    if not is_header_value(value):
+        with pytest.raises(ValueError, match="header value"):
+            carry((("x-name", value),), ())
+
+
+@pytest.mark.parametrize("grpc_caller", [False, True])
+def test_a_denial_links_to_its_page_where_the_operator_has_some(grpc_caller):
+    deny = Deny(reason.PATH_INVALID, Subject(), "x" * 9000)
+    plain, linked = answer(deny, grpc_caller=grpc_caller), answer(deny, ErrorSettings(help_url=HELP), grpc_caller)
+    assert HELP not in str(plain)
+    message = error_header(linked, "X-Ca-Error-Message")
+    assert message.endswith(f" See {HELP}path_invalid")
+    assert len(message.encode()) <= MAX_MESSAGE_BYTES
+    if not grpc_caller:
+        assert json.loads(linked.denied_response.body)["help"] == f"{HELP}path_invalid"
+
+
+def test_a_link_does_not_tell_apart_what_reveal_minimal_makes_alike():
+    errors = ErrorSettings(reveal=Reveal.MINIMAL, help_url=HELP)
+    bodies = [
+        answer(Deny(one, Subject(), "the string"), errors).denied_response.body
+        for one in (reason.APP_KEY_UNKNOWN, reason.SIGNATURE_MISMATCH)
+    ]
+    assert bodies[0] == bodies[1]
+    assert f"{HELP}signature_mismatch" in bodies[0]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from extauthz.config.findings import Findings
-from extauthz.config.problems import KeyPath
+from extauthz.config.problems import KeyPath, Warned
 from extauthz.config.sections.apis.api import ApiEntry, entry_faults, policy_faults, strip_faults
 from extauthz.config.sections.auth import auth_policy
 from extauthz.config.sections.digest import Digest, digest_rules, never_signed
@@ -111,4 +111,4 @@ class Apis:
         policy = api.auth.get(Network.INTERNET)
         if policy is not None and frozenset() in policy.alternatives:
             path = (*place, "auth", "internet")
-            self.findings.note(path, "lets anybody on the Internet call without a credential")
+            self.findings.note(Warned.OPEN_ON_INTERNET, path, "lets anybody on the Internet call without a credential")

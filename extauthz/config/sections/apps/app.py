@@ -8,12 +8,13 @@ from pydantic import AwareDatetime, Field
 
 from extauthz.config.findings import Findings
 from extauthz.config.names import AppKey, Id, Section
-from extauthz.config.problems import KeyPath
+from extauthz.config.problems import KeyPath, Warned
 from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 from extauthz.config.sections.apps.credentials import SHORT, code_fault, credential_fault
 from extauthz.domain.app import App, KeyPair, hash_app_code
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
+from extauthz.pauses import release
 
 
 class PreviousSecret(Section):
@@ -95,6 +96,10 @@ class Apps:
         for position, written in enumerate(entry.app_codes):
             self._add_code(app, written, (*place, "app_codes", position))
 
+    def release(self) -> None:
+        """Let go of what was only needed to add apps."""
+        release(self._owners)
+
     def _add_key(self, app: App, entry: KeyEntry, path: KeyPath) -> None:
         pair = self._read_pair(app, entry, path)
         place = (*path, "app_key")
@@ -124,9 +129,8 @@ class Apps:
         elif previous is not None:
             self._check_unique(app, entry, previous, place)
         if until_ms <= self.now_ms:
-            self.findings.note(
-                (*path, "previous", "until"), "has passed, so `app_secret` alone is accepted; take it out"
-            )
+            message = "has passed, so `app_secret` alone is accepted; take it out"
+            self.findings.note(Warned.PREVIOUS_SECRET_ENDED, (*path, "previous", "until"), message)
         old = None if previous is None else previous.encode()
         return KeyPair(app.id, entry.app_key, secret.encode(), old, until_ms)
 
@@ -164,5 +168,5 @@ class Apps:
             return None
         if len(value) < SHORT:
             message = f"has {len(value)} characters; {SHORT} or more made at random withstand guessing better"
-            self.findings.note(path, message)
+            self.findings.note(Warned.SECRET_SHORT, path, message)
         return value

@@ -66,8 +66,6 @@ def check_listeners(
             continue
         if listen.insecure:
             report((*place, "insecure"), "says plain text and `tls` says TLS; keep one of them")
-        if transport == "native":
-            report((*place, "tls"), "`native` speaks no TLS; write `transport: auto`")
         if listen.tls.allowed_clients and listen.tls.client_ca is None:
             report((*place, "tls", "allowed_clients"), "needs `client_ca`, or no client has a name that can be trusted")
         for number, name in enumerate(listen.tls.allowed_clients):

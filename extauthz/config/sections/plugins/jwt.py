@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints
 
 from extauthz.config.names import Id, Section, written
-from extauthz.config.problems import Report
+from extauthz.config.problems import Report, Warn
 from extauthz.config.sections.identity_headers import CURE, may_tell_claim
 from extauthz.config.sections.plugins.claims import ClaimHeaders, RequiredClaims, demanded_claims, told_claims
 from extauthz.config.sections.plugins.keys import JwksEntry, RemoteKeysEntry, remote_keys, stated_keys
@@ -119,7 +119,7 @@ class JwtEntry(Section):
     )
 
 
-def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Report) -> JwtPlugin | None:
+def build_jwt(entry: JwtEntry, base: Path, report: Report, note: Warn) -> JwtPlugin | None:
     """A JWT plug-in, or None after reporting what is wrong; ``note`` is told what is sound but worth knowing.
 
     ``base`` is the folder of the configuration file.
@@ -200,7 +200,7 @@ def _issuers(entry: JwtEntry, remote: RemoteKeys | None, report: Report) -> froz
     return frozenset(stated)
 
 
-def _key_source(entry: JwtEntry, base: Path, report: Report, note: Report) -> tuple[KeySource, frozenset[str]] | None:
+def _key_source(entry: JwtEntry, base: Path, report: Report, note: Warn) -> tuple[KeySource, frozenset[str]] | None:
     """Where the keys come from, and the algorithms that they can be used with."""
     sources = (entry.jwk, entry.jwks, entry.remote_keys, entry.trust_envoy_jwt_authn)
     if sum(source is not None for source in sources) != 1:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from extauthz.config.names import Section, Url
-from extauthz.config.problems import KeyPath, Report
+from extauthz.config.problems import KeyPath, Report, Warn, Warned
 from extauthz.config.secrets import FromFile, SecretUnresolved, read_file
 from extauthz.domain.tokens.jwk import KeyRefused, KeySet, read_key
 from extauthz.domain.tokens.jwks import NotAKeySet, TooManyKeys, parse_document, read_key_set
@@ -109,7 +109,7 @@ def remote_keys(entry: RemoteKeysEntry, base: Path, report: Report) -> RemoteKey
 
 
 def stated_keys(
-    jwk: dict[str, Any] | None, jwks: JwksEntry | None, base: Path, report: Report, note: Report
+    jwk: dict[str, Any] | None, jwks: JwksEntry | None, base: Path, report: Report, note: Warn
 ) -> KeySet | None:
     """The keys that stand under `jwk` or `jwks`, or None after reporting what is wrong; ``note`` is told the rest."""
     if jwk is not None:
@@ -130,5 +130,5 @@ def stated_keys(
         report(place, f"{why}; without a key no token can be accepted")
         return None
     if read.note:
-        note(place, f"left out: {read.note}")
+        note(Warned.KEYS_LEFT_OUT, place, f"left out: {read.note}")
     return read.keys

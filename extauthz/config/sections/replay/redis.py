@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote_plus, urlsplit
 from pydantic import Field
 
 from extauthz.config.names import Node, Section, written
-from extauthz.config.problems import Report
+from extauthz.config.problems import Report, Warn, Warned
 from extauthz.config.secrets import Secret, SecretUnresolved, resolve
 from extauthz.domain.address import Address, is_local_host
 
@@ -115,7 +115,7 @@ def check_redis(section: Redis, base: Path, report: Report) -> None:
         report(_URL, fault)
 
 
-def warn_of_plain_redis(section: Redis, base: Path, warn: Report) -> None:
+def warn_of_plain_redis(section: Redis, base: Path, warn: Warn) -> None:
     """Warn of a store that is asked over a network in plain text: something else may protect the way."""
     try:
         url = urlsplit(resolve(section.url, base))
@@ -128,8 +128,11 @@ def warn_of_plain_redis(section: Redis, base: Path, warn: Report) -> None:
     else:
         here = all(Address.parse(node).is_local for node in sentinel.nodes)
     if url.scheme == "redis" and not here:
-        warn(_URL, "reaches another machine in plain text: its password can be read on the way, and nonces be "
-                   "removed, which lets requests be replayed; write rediss://")  # fmt: skip
+        message = (
+            "reaches another machine in plain text: its password can be read on the way, and nonces be removed, which "
+            "lets requests be replayed; write rediss://"
+        )
+        warn(Warned.REDIS_IN_PLAIN_TEXT, _URL, message)
 
 
 def _check_shape(section: Redis, report: Report) -> None:

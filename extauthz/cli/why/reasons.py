@@ -2,13 +2,16 @@
 
 import json
 import sys
+from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
 from extauthz.domain.reason import CATALOGUE, Reason
+from extauthz.reasons.page import page, pages
 
 
 def reasons(
@@ -19,8 +22,17 @@ def reasons(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
     as_markdown: bool = typer.Option(False, "--markdown", help="Print the table of docs/errors.md."),
+    write_pages: Path | None = typer.Option(
+        None, "--pages", metavar="DIR", help="Write a page for each reason into a folder, as in docs/reasons."
+    ),
 ) -> None:
     """Explain the reasons that logs, metrics and `X-Ca-Error-Code` show."""
+    if write_pages is not None:
+        write_pages.mkdir(parents=True, exist_ok=True)
+        for name, text in pages(CATALOGUE).items():
+            (write_pages / name).write_text(text, encoding="utf-8")
+        typer.echo(f"{len(CATALOGUE)} pages and their index are in {write_pages}")
+        return
     chosen = [
         reason for reason in CATALOGUE.values() if wanted in ("", reason.label) or wanted.upper() in _codes(reason)
     ]
@@ -45,6 +57,8 @@ def reasons(
         return
     if wanted or not sys.stdout.isatty():
         typer.echo("\n\n".join(_told(reason) for reason in chosen))
+        if len(chosen) == 1:
+            _show_page(chosen[0])
         return
     table = Table("reason", "code", "HTTP", "message", "look at")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
@@ -64,6 +78,14 @@ def _told(reason: Reason) -> str:
             f"  look at         {reason.advice}",
         )
     )
+
+
+def _show_page(reason: Reason) -> None:
+    """The page of a reason: its cause, how to see it, and the cure."""
+    if sys.stdout.isatty():
+        Console().print(Markdown(page(reason)))
+    else:
+        typer.echo(f"\n{page(reason)}", nl=False)
 
 
 def _code(reason: Reason) -> str:

@@ -1,0 +1,1 @@
+"""The lint: what a sound configuration, and the registry behind it, leave open, unused or forgotten."""

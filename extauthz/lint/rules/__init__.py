@@ -1,0 +1,1 @@
+"""What the lint looks for, one function each."""
