@@ -185,14 +185,14 @@ pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS
 	    echo "Python $$version:"; \
 	    site=$$(.pythons/$$version/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
 	    HYPOTHESIS_PROFILE=quick PYTHONSAFEPATH=1 PYTHONPATH=$$site:$(CURDIR) .pythons/$$version/bin/python -m pytest \
-	        -o pythonpath= -p no:benchmark -q -m "not long" tests/unit $(ARGS); \
+	        -o pythonpath= -p no:benchmark -q -m "not long" --ignore=tests/unit/bench tests/unit $(ARGS); \
 	done
 
 prometheus: $(READY) ## every panel and alert, asked of a real Prometheus with traffic: needs prometheus
 	@command -v prometheus >/dev/null || { echo "no prometheus: sudo apt-get install prometheus (its service need not run)"; exit 1; }
 	$(BIN)/python -m pytest -q -p no:benchmark -k real_prometheus tests/envoy $(ARGS)
 
-mesh-fixtures: ## what Istio makes of envoy/istio.yaml, generated anew for the tests: needs go; ISTIO=v... for another version
+mesh-fixtures: ## what Istio and Envoy Gateway make of our files, generated anew for the tests: needs go; ISTIO=v..., ENVOY_GATEWAY=v...
 	deploy/mesh/regenerate
 
 helm: $(READY) ## lint the chart, render it with every values file of deploy/helm/ci, validate all of it: needs helm
