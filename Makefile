@@ -190,7 +190,7 @@ pythons: $(READY) ## the quick tests on the pure wheel with every one of PYTHONS
 
 prometheus: $(READY) ## every panel and alert, asked of a real Prometheus with traffic: needs prometheus
 	@command -v prometheus >/dev/null || { echo "no prometheus: sudo apt-get install prometheus (its service need not run)"; exit 1; }
-	$(BIN)/python -m pytest -q -p no:benchmark -k real_prometheus tests/envoy $(ARGS)
+	$(BIN)/python -m pytest -q -p no:benchmark tests/envoy/real_prometheus.py $(ARGS)
 
 mesh-fixtures: ## what Istio and Envoy Gateway make of our files, generated anew for the tests: needs go; ISTIO=v..., ENVOY_GATEWAY=v...
 	deploy/mesh/regenerate
@@ -208,7 +208,7 @@ helm: $(READY) ## lint the chart, render it with every values file of deploy/hel
 	mv $(RENDERED)/plain/*.yaml deploy/kubernetes/ && rmdir $(RENDERED)/plain
 	rm $(RENDERED)/*/dashboard.yaml $(RENDERED)/*/prometheusrule.yaml  # as they stand beside the chart
 	$(BIN)/python -m tests.deploy.chart_sums
-	HELM=$(HELM) $(BIN)/python -m pytest -q -p no:benchmark tests/deploy
+	HELM=$(HELM) $(BIN)/python -m pytest -q -p no:benchmark tests/deploy tests/deploy/real_helm.py
 
 vectors: $(READY) ## write the signature vectors for client teams anew
 	$(BIN)/python -m vectors.generate
