@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from demo.stack import envoy_binary
-from extauthz.registry import apps, credentials, grants, tokens
+from extauthz.registry import apps, codes, grants, tokens
 from tests.process.running import Running, eventually, free_ports
 from tests.stores.admin.live import MASTER_KEY_TEXT, AdminProcess
 from tests.stores.registry.desk import ADMIN, MAPS, SHOP
@@ -173,7 +173,7 @@ def test_a_revocation_through_the_api_is_refused_at_envoy_within_a_second(
     desk.do(lambda tx: apps.create_app(tx, SHOP, "shop-load", "shop", "Steady load"))
     desk.do(lambda tx: grants.grant(tx, MAPS, ["shop-load"], ["geocode"], "RELEASE"))
     load, tried = (
-        desk.do(lambda tx, app=app: credentials.create_code(tx, desk.vault, SHOP, app)).app_code
+        desk.do(lambda tx, app=app: codes.create_code(tx, desk.vault, SHOP, app)).app_code
         for app in ("shop-load", "shop-web")
     )
     token = desk.do(lambda tx: tokens.create_token(tx, desk.vault, ADMIN, "ops team", ADMIN.role, None)).value
