@@ -58,6 +58,14 @@ class _Reading:
         return self._samples()
 
 
+class NoMetrics(Collector):
+    """Of what the configuration does not have."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Nothing."""
+        return iter(())
+
+
 class Unhurried(Collector):
     """A registry read in small steps, between which the threads that answer checks get their turn.
 

@@ -14,12 +14,13 @@ from extauthz.config.sections.registry import RegistryAccess, registry_access
 from extauthz.domain.snapshot import Snapshot
 from extauthz.domain.snapshot.directory import EMPTY, DirectoryUnavailable
 from extauthz.domain.snapshot.joined import JoinedDirectory
+from extauthz.families import NoMetrics
 from extauthz.registry.database.sealing import Sealer
 from extauthz.registry.replica.folder import ReplicaFolder, age_s
 from extauthz.registry.replica.following import Replica
 from extauthz.registry.replica.reading import Absent
 from extauthz.serve.last_uses import LastUses
-from extauthz.serve.registry_metrics import NoMetrics, RegistryMetrics
+from extauthz.serve.registry_metrics import RegistryMetrics
 
 LOOK_S: Final = 0.1
 """How often the replica is looked at, in seconds; a look that finds nothing new takes microseconds."""

@@ -10,14 +10,6 @@ from extauthz.registry.replica.folder import ReplicaFolder, age_s
 from extauthz.registry.replica.reading import Absent, ReplicaDirectory
 
 
-class NoMetrics(Collector):
-    """Of a configuration without a registry."""
-
-    def collect(self) -> Iterator[Metric]:
-        """Nothing."""
-        return iter(())
-
-
 class RegistryMetrics(Collector):
     """State of the replica and of who writes it, read at the time of the scrape."""
 

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from extauthz.domain.decision import Allow, Deny
 from extauthz.domain.header_names import X_CA_KEY
 from extauthz.domain.snapshot.directory import DirectoryUnavailable
-from extauthz.families import Gauge, OverWorkers
+from extauthz.families import Gauge, NoMetrics, OverWorkers
 from extauthz.observe.capture.folder import KEPT_MS, Captured, CaptureFolder, Wanted
 from extauthz.observe.capture.hiding import without_credentials
 from extauthz.wire.checked import Checked
@@ -45,7 +45,7 @@ class NoCapture:
     """Of a configuration without `capture`."""
 
     def __init__(self) -> None:
-        self.metrics: Collector = _NoMetrics()
+        self.metrics: Collector = NoMetrics()
 
     def record(self, checked: Checked) -> None:
         return
@@ -55,11 +55,6 @@ class NoCapture:
 
     def readiness(self) -> dict[str, Any]:
         return {}
-
-
-class _NoMetrics(Collector):
-    def collect(self) -> Iterator[Metric]:
-        return iter(())
 
 
 class Capturing(Collector):
