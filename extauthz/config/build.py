@@ -31,7 +31,7 @@ from extauthz.config.sections.replay.redis import warn_of_plain_redis
 from extauthz.config.sections.replay.store import check_replay
 from extauthz.config.sections.shadow import build_shadow
 from extauthz.config.sections.tracing import check_tracing, warn_of_tracing
-from extauthz.config.source import Source
+from extauthz.config.source import Source, Text
 from extauthz.config.validate import Validated, combined, validate
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.settings import Settings
@@ -50,8 +50,8 @@ class ServiceConfig:
     snapshot: Snapshot
     path: Path
     """Where the file was read; the paths that it names are relative to its folder."""
-    text: str = field(repr=False)
-    """What stood in the file."""
+    texts: tuple[Text, ...] = field(repr=False)
+    """What stood in the file, and in each that it includes."""
     notes: tuple[Problem, ...] = ()
     """What is no mistake, but its author should know."""
     named_files: frozenset[Path] = frozenset()
@@ -66,17 +66,18 @@ class ServiceConfig:
 def load(
     path: Path,
     now_ms: Callable[[], int] = wall_clock_ms,
-    text: str | None = None,
+    texts: tuple[Text, ...] = (),
     *,
     without_secrets: bool = False,
 ) -> ServiceConfig:
     """Read, validate and build. Raises ConfigError with every mistake that was found, not only the first.
 
-    ``text`` stands in for the content of the file, which is then not read; its neighbours still are.
+    ``texts`` stand in for the content of the file and of those that it includes, which are then not read; its other
+    neighbours still are.
     ``without_secrets``: secrets and certificates that stand outside the file may be missing, and so are their keys and
     codes in the snapshot, which is then for looking at only.
     """
-    source = Source(path, text)
+    source = Source(path, texts)
     try:
         return _load(source, path, now_ms(), without_secrets)
     finally:
@@ -97,7 +98,7 @@ def _load(source: Source, path: Path, now_ms: int, without_secrets: bool) -> Ser
         if problems:
             raise ConfigError(problems, notes)
         file = validated.file
-        return ServiceConfig(file, builder.snapshot(), path, source.text, notes, files_of(file, path))
+        return ServiceConfig(file, builder.snapshot(), path, source.texts, notes, files_of(file, path))
     finally:
         builder.release()
 
@@ -147,9 +148,8 @@ class _Builder:
 
     def release(self) -> None:
         """Let go of everything in steps: it is of no use any more."""
-        built = self._directory
         self._apps.release()
-        release(*built.origins(), built.apps, built.key_pairs, built.app_codes, built.grants)
+        release(*self._directory.parts())
 
     def snapshot(self) -> Snapshot:
         """The snapshot of a file without mistakes."""
@@ -214,13 +214,7 @@ class _Builder:
         )
 
     def _built_directory(self) -> Directory:
-        return self._directory.build(directory_revision(self._file, self._directory_secrets()))
-
-    def _directory_secrets(self) -> Iterator[bytes]:
-        """Every credential of an app, wherever it stands."""
-        for pair in self._directory.key_pairs.values():
-            yield from (pair.app_key.encode(), pair.secret, pair.previous or b"")
-        yield from self._directory.app_codes
+        return self._directory.build(directory_revision(self._file, self._apps.credentials()))
 
     def _gateway_secrets(self) -> Iterator[bytes]:
         """Every other secret and document that the file means, wherever it stands."""

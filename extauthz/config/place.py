@@ -39,7 +39,7 @@ def check_workers(config: ServiceConfig, count: int) -> None:
     """Whether a configuration can be served by ``count`` workers. Raises ConfigError."""
     if count == 1:
         return
-    source = Source(config.path, config.text)
+    source = Source(config.path, config.texts)
     problems = []
     if _is_unshared(config):
         problems.append(source.problem(("replay",), _unshared(count, "worker")))
@@ -60,7 +60,7 @@ def check_replicas(config: ServiceConfig, count: int | None) -> None:
     if not _is_unshared(config) or count == 1:
         return
     if count is not None:
-        problem = Source(config.path, config.text).problem(("replay",), _unshared(count, "replica"))
+        problem = Source(config.path, config.texts).problem(("replay",), _unshared(count, "replica"))
         raise ConfigError([problem])
     if _IN_A_POD in os.environ and "scope" not in config.file.replay.model_fields_set:
         _log.warning(

@@ -1,6 +1,7 @@
 """The YAML file, and those that it includes, as data that remembers where each key stands."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,27 +11,27 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
 from extauthz.config.problems import ConfigError, KeyPath, Problem
+from extauthz.domain.snapshot.sharded import GrowingMap
 from extauthz.pauses import release
 
-_SHARDS: Final = 256
 _QUOTED = re.compile(r"'.*'", re.DOTALL)
 _LISTS: Final = ("groups", "plugins", "apis", "apps", "grants")
 """What an included file may hold: lists, whose entries come after those of the file that includes it."""
-_BETWEEN: Final = "\0"
-"""Between the files in ``Source.text``: no YAML file holds it."""
+Text = tuple[str, ...]
+"""What stands in a file, in pieces: whoever makes one string of 20 MB holds the interpreter for 13 ms."""
+_PIECE: Final = 65_536
+"""Characters of a piece."""
 
 
 class _Reader:
-    """A text in pieces: the parser encodes what it reads, and of all at once that takes long."""
+    """A text as a file: the parser asks for the next piece, and takes what it gets."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._read = 0
+    def __init__(self, text: Text) -> None:
+        self._pieces = iter(text)
 
-    def read(self, size: int = -1) -> str:
-        """The next piece; everything that is left where nobody says how much."""
-        begin, self._read = self._read, self._read + size if size >= 0 else len(self._text)
-        return self._text[begin : self._read]
+    def read(self, _size: int = -1) -> str:
+        """The next piece; nothing at the end."""
+        return next(self._pieces, "")
 
 
 _LOADER: Any = yaml.SafeLoader
@@ -40,8 +41,8 @@ if yaml.__with_libyaml__:
     class _Loader(Composer, CParser, SafeConstructor, Resolver):
         """CSafeLoader, but for the composer: its one in C holds the interpreter, and all checks, for the whole file."""
 
-        def __init__(self, text: str) -> None:
-            CParser.__init__(self, _Reader(text))
+        def __init__(self, stream: _Reader) -> None:
+            CParser.__init__(self, stream)
             Composer.__init__(self)
             SafeConstructor.__init__(self)
             Resolver.__init__(self)
@@ -49,46 +50,34 @@ if yaml.__with_libyaml__:
     _LOADER = _Loader
 
 
-class _Lines:
-    """The line of each key path. In shards: a dictionary of millions holds the interpreter whenever it grows."""
-
-    def __init__(self) -> None:
-        self.shards: tuple[dict[KeyPath, int], ...] = tuple({} for _ in range(_SHARDS))
-
-    def put(self, path: KeyPath, line: int) -> None:
-        """Note where a key path is."""
-        self.shards[hash(path) % _SHARDS][path] = line
-
-    def get(self, path: KeyPath) -> int | None:
-        """Where it is, or None."""
-        return self.shards[hash(path) % _SHARDS].get(path)
-
-
 class Source:
     """A configuration file with those that it includes: their data, and the line of every key path."""
 
-    def __init__(self, file: Path, text: str | None = None, *, is_included: bool = False) -> None:
-        """Parse ``text``, or read it from the files. ``is_included``: by another one, so that it includes none itself.
+    def __init__(self, file: Path, texts: tuple[Text, ...] = (), *, is_included: bool = False) -> None:
+        """Parse ``texts``, of this file and of each that it includes, or read them.
+
+        ``is_included``: by another one, so that it includes none itself.
 
         Raises ConfigError: not readable, not YAML, a repeated key, or an included file that holds what it may not.
         """
         self.file = file
-        self._lines = _Lines()
+        self._lines: GrowingMap[KeyPath, int] = GrowingMap()
         self._faults: list[Problem] = []
-        self._places: dict[tuple[str, int], tuple[Source, int]] = {}
+        self._places: GrowingMap[tuple[str, int], tuple[Source, int]] = GrowingMap()
         """By section and index of an entry: the included file where it stands, and its index there."""
         self._included: list[Source] = []
-        own, *included = (self._read(),) if text is None else text.split(_BETWEEN)
-        self.text = own
-        self.data: Any = self._parse(self.text)
-        if not self.data and not self.text.strip():
+        own, *included = texts or (self._read(),)
+        self.texts: tuple[Text, ...] = (own,)
+        """What stands in this file, and in each that it includes."""
+        self.data: Any = self._parse(own)
+        if not self.data and not any(map(str.strip, own)):
             raise ConfigError([self.problem((), "the file is empty; begin with `listen:`, `groups:` and `apis:`")])
         if not is_included:
             self._include(included)
         if self._faults:
             raise ConfigError(self._faults)
 
-    def _include(self, texts: list[str]) -> None:
+    def _include(self, texts: list[Text]) -> None:
         """Add the entries of the included files. ``texts`` is what stands in them; empty: it is read."""
         named = self.data.get("include") if isinstance(self.data, dict) else None
         names = named if isinstance(named, list) else []
@@ -99,9 +88,8 @@ class Source:
             if name in names[:number] or (self.file.parent / name).resolve() == self.file.resolve():
                 self._faults.append(self.problem(path, "is included already; take it out"))
                 continue
-            text = texts[number] if number < len(texts) else None
-            other = Source(self.file.parent / name, text, is_included=True)
-            self.text += _BETWEEN + other.text
+            other = Source(self.file.parent / name, tuple(texts[number : number + 1]), is_included=True)
+            self.texts += other.texts
             self._included.append(other)
             self._faults += other.misplaced()
             for section in _LISTS if isinstance(other.data, dict) else ():
@@ -139,15 +127,16 @@ class Source:
                 known = (*known, part)
         return Problem(str(self.file), self._lines.get(known) or 1, path, message)
 
-    def _read(self) -> str:
+    def _read(self) -> Text:
         try:
-            return self.file.read_text(encoding="utf-8")
+            with self.file.open(encoding="utf-8") as text:
+                return tuple(iter(partial(text.read, _PIECE), ""))
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise ConfigError([Problem(str(self.file), 1, (), f"cannot read the file: {why}")]) from None
 
-    def _parse(self, text: str) -> Any:
-        loader = _LOADER(text)
+    def _parse(self, text: Text) -> Any:
+        loader = _LOADER(_Reader(text))
         node: yaml.Node | None = None
         try:
             node = loader.get_single_node()
@@ -168,7 +157,7 @@ class Source:
         """Let go of everything in steps; nothing can be looked up any more."""
         for other in self._included:
             other.release()
-        release(self._places, *self._lines.shards)
+        release(*self._places.parts(), *self._lines.parts())
         if isinstance(self.data, dict):
             release(*(section for section in self.data.values() if isinstance(section, list)))
 
@@ -178,11 +167,11 @@ class Source:
         if isinstance(node, yaml.SequenceNode):
             items = []
             for index, item in enumerate(node.value):
-                self._lines.put((*path, index), item.start_mark.line + 1)
+                self._lines[(*path, index)] = item.start_mark.line + 1
                 items.append(self._convert(loader, item, (*path, index)))
             return items
         try:
-            return loader.construct_object(node, deep=True)
+            return _construct(loader, node)
         except ValueError:  # its text may quote a secret
             is_date = node.tag == "tag:yaml.org,2002:timestamp"
             message = "no such date or time exists" if is_date else "cannot be read as it is written; put it in quotes"
@@ -194,16 +183,22 @@ class Source:
         loader.flatten_mapping(node)  # resolves "<<" merges
         data: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
+            key = _construct(loader, key_node)
             if not isinstance(key, str | int):
                 key = str(key)
             line = key_node.start_mark.line + 1
             if key in data and id(key_node) in own:
                 message = f"duplicate key `{key}` in one mapping; keep one of them"
                 self._faults.append(Problem(str(self.file), line, (*path, key), message))
-            self._lines.put((*path, key), line)
+            self._lines[(*path, key)] = line
             data[key] = self._convert(loader, value_node, (*path, key))
         return data
+
+
+def _construct(loader: Any, node: yaml.Node) -> Any:
+    made = loader.construct_object(node, deep=True)
+    loader.constructed_objects.clear()  # it remembers every node: millions, and more time whenever it grows
+    return made
 
 
 def _where(error: yaml.MarkedYAMLError) -> yaml.Mark | None:

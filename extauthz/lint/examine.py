@@ -31,7 +31,7 @@ MISTAKE: Final = Rule(
 
 def examine(subject: Subject, ignore: Collection[str] = ()) -> list[Finding]:
     """Examine a sound configuration: errors first, then warnings and notes, each in the order of the file."""
-    source = Source(subject.config.path, subject.config.text)
+    source = Source(subject.config.path, subject.config.texts)
     found = [
         _finding(rule, source.problem(spot.path, spot.detail))
         for rule in RULES

@@ -1,10 +1,11 @@
 """What a reload changed, for its log line: names of entries, never a value."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from heapq import nsmallest
 from typing import Any, Final
 
 from extauthz.config import ServiceConfig
+from extauthz.domain.snapshot.sharded import GrowingMap
 
 _SECTIONS: Final = {"groups": "groups", "plugins": "plug-ins", "apis": "APIs", "apps": "apps"}
 _NAMED: Final = 5
@@ -14,15 +15,18 @@ def changes(before: ServiceConfig, after: ServiceConfig) -> str:
     """Entries added, removed and changed, such as ``APIs: +orders; apps: shop changed``; empty when there are none."""
     told = []
     for section, name in _SECTIONS.items():
-        old = {entry.id: entry for entry in getattr(before.file, section)}
-        new = {entry.id: entry for entry in getattr(after.file, section)}
-        also = _apps_with_other_credentials(before, after) if section == "apps" else frozenset()
+        old, new = _entries(before, section), _entries(after, section)
+        also = _apps_with_other_credentials(before, after) if section == "apps" else GrowingMap[str, None]()
         told.append(_told(name, old, new, also))
-    told.append(_told("grants", _grants(before), _grants(after), frozenset()))
+    told.append(_told("grants", _grants(before), _grants(after), GrowingMap()))
     return "; ".join(part for part in told if part)
 
 
-def _told(name: str, old: Mapping[Any, Any], new: Mapping[Any, Any], also: frozenset[str]) -> str:
+def _entries(config: ServiceConfig, section: str) -> GrowingMap[str, Any]:
+    return GrowingMap((entry.id, entry) for entry in getattr(config.file, section))
+
+
+def _told(name: str, old: GrowingMap[str, Any], new: GrowingMap[str, Any], also: GrowingMap[str, None]) -> str:
     # In loops of our own: those of sets hold the interpreter, and every check, for as long as there are apps.
     added = [key for key in new if key not in old]
     removed = [key for key in old if key not in new]
@@ -38,22 +42,24 @@ def _list(what: str, keys: Iterable[Hashable]) -> str:
     return f"{len(names)} {what} ({', '.join(nsmallest(_NAMED, names))}{more})" if names else ""
 
 
-def _grants(config: ServiceConfig) -> dict[str, Any]:
-    return {
-        f"{grant.app} for {api} in {stage}": grant.until
+def _grants(config: ServiceConfig) -> GrowingMap[str, Any]:
+    return GrowingMap(
+        (f"{grant.app} for {api} in {stage}", grant.until)
         for grant in config.file.grants
         for api in grant.apis
         for stage in grant.stages
-    }
+    )
 
 
-def _apps_with_other_credentials(before: ServiceConfig, after: ServiceConfig) -> frozenset[str]:
+def _apps_with_other_credentials(before: ServiceConfig, after: ServiceConfig) -> GrowingMap[str, None]:
     """Apps whose secrets or codes have other values, which a file that names them elsewhere does not show."""
     old, new = before.snapshot.directory, after.snapshot.directory
-    changed = {
-        pair.app_id
-        for app_key, pair in new.key_pairs()
-        if (known := old.key_pair(app_key)) is not None
-        and (known.secret, known.previous) != (pair.secret, pair.previous)
-    }
-    return frozenset(changed | {app_id for code, app_id in new.app_codes() if old.app_of_code(code) is None})
+    changed = GrowingMap[str, None]()
+    for app_key, pair in new.key_pairs():
+        known = old.key_pair(app_key)
+        if known is not None and (known.secret, known.previous) != (pair.secret, pair.previous):
+            changed[pair.app_id] = None
+    for code, app_id in new.app_codes():
+        if old.app_of_code(code) is None:
+            changed[app_id] = None
+    return changed

@@ -12,7 +12,7 @@ _TRACING: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"
 
 def missing_extras(config: ServiceConfig) -> list[Problem]:
     """A mistake for each extra that ``serve`` would need and not find."""
-    source = Source(config.path, config.text)
+    source = Source(config.path, config.texts)
     problems = []
     if config.file.transport == "front" and not _is_installed(_FRONT):
         message = "front needs extauthz-front, which `pip install ./front` builds, with Rust; or write `auto`"

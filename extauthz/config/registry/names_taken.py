@@ -15,7 +15,7 @@ def names_in(config: ServiceConfig) -> Callable[[str, str], str | None]:
         if app_id is None:
             return None
         index = next(number for number, app in enumerate(config.file.apps) if app.id == app_id)
-        return f"{config.path}:{Source(config.path, config.text).problem(('apps', index), '').line}"
+        return f"{config.path}:{Source(config.path, config.texts).problem(('apps', index), '').line}"
 
     return place
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
-from extauthz.domain.snapshot.sharded import ShardedMap
+from extauthz.domain.snapshot.sharded import GrowingMap, ShardedMap
 
 GrantKey = tuple[str, str, Stage]
 """App id, API id and stage."""
@@ -140,15 +140,15 @@ class DirectoryBuilder:
     asked for its text only then.
     """
 
-    apps: dict[str, App] = field(default_factory=dict)
-    key_pairs: dict[bytes, KeyPair] = field(default_factory=dict)
-    app_codes: dict[bytes, str] = field(default_factory=dict)
-    grants: dict[GrantKey, Grant] = field(default_factory=dict)
-    _apps_from: dict[str, object] = field(default_factory=dict)
-    _keys_from: dict[str, tuple[str, object]] = field(default_factory=dict)
+    apps: GrowingMap[str, App] = field(default_factory=GrowingMap)
+    key_pairs: GrowingMap[bytes, KeyPair] = field(default_factory=GrowingMap)
+    app_codes: GrowingMap[bytes, str] = field(default_factory=GrowingMap)
+    grants: GrowingMap[GrantKey, Grant] = field(default_factory=GrowingMap)
+    _apps_from: GrowingMap[str, object] = field(default_factory=GrowingMap)
+    _keys_from: GrowingMap[str, tuple[str, object]] = field(default_factory=GrowingMap)
     """App id and origin by AppKey."""
-    _codes_from: dict[bytes, object] = field(default_factory=dict)
-    _grants_from: dict[GrantKey, object] = field(default_factory=dict)
+    _codes_from: GrowingMap[bytes, object] = field(default_factory=GrowingMap)
+    _grants_from: GrowingMap[GrantKey, object] = field(default_factory=GrowingMap)
 
     def add_app(self, app: App, origin: object) -> None:
         """Add an app. Raises Taken when its id is in use."""
@@ -186,19 +186,23 @@ class DirectoryBuilder:
         self._grants_from[key] = origin
         self.grants[key] = grant
 
-    def origins(self) -> list[dict[Any, Any]]:
-        """What is of no use any more once everything was added."""
-        return [self._apps_from, self._keys_from, self._codes_from, self._grants_from]
-
     def build(self, revision: str) -> Directory:
-        """The directory of everything that was added."""
-        return Directory(
+        """The directory of everything that was added, which the builder no longer has afterwards."""
+        built = Directory(
             revision,
-            ShardedMap(self.apps),
-            ShardedMap(self.key_pairs),
-            ShardedMap(self.app_codes),
-            ShardedMap(self.grants),
+            ShardedMap.taking(self.apps),
+            ShardedMap.taking(self.key_pairs),
+            ShardedMap.taking(self.app_codes),
+            ShardedMap.taking(self.grants),
         )
+        self.apps, self.key_pairs, self.app_codes, self.grants = GrowingMap(), GrowingMap(), GrowingMap(), GrowingMap()
+        return built
+
+    def parts(self) -> list[dict[Any, Any]]:
+        """What it still has, in parts of some thousand entries: for whoever lets go of one part after the other."""
+        has = (self.apps, self.key_pairs, self.app_codes, self.grants)
+        origins = (self._apps_from, self._keys_from, self._codes_from, self._grants_from)
+        return [part for one in (*has, *origins) for part in one.parts()]
 
 
 def build_directory(

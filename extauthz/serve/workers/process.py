@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from extauthz.config import ServiceConfig
 from extauthz.config.place import Place
+from extauthz.config.source import Text
 from extauthz.serve.workers.merged_metrics import MergedMetrics
 from extauthz.serve.workers.numbers import NumbersSink
 from extauthz.serve.workers.worker import receive, send
@@ -72,10 +73,10 @@ class WorkerProcess:
 
     def start(self, config: ServiceConfig) -> None:
         """Hand over the configuration and wait until it serves. Raises WorkerRefused, WorkerSilent."""
-        self.ask("start", LOAD_TIMEOUT_S, path=str(config.path), text=config.text)
+        self.ask("start", LOAD_TIMEOUT_S, config.texts, path=str(config.path))
         self.started = True
 
-    def ask(self, what: str, timeout_s: float, **more: str) -> None:
+    def ask(self, what: str, timeout_s: float, texts: tuple[Text, ...] = (), **more: str) -> None:
         """Ask, wait for the answer, keep its state. Raises WorkerRefused, WorkerSilent."""
         deadline = time.monotonic() + timeout_s
         if not self._asking.acquire(timeout=timeout_s):
@@ -83,7 +84,7 @@ class WorkerProcess:
         try:
             number = next(self._messages)
             try:
-                send(self._pipe, {"id": number, "ask": what, **more})
+                send(self._pipe, {"id": number, "ask": what, **more}, texts)
             except OSError:
                 raise WorkerSilent from None
             while self._pipe.poll(max(0.0, deadline - time.monotonic())):

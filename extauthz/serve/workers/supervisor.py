@@ -135,7 +135,7 @@ class Supervisor:
             if slot.worker is None:
                 continue
             try:
-                slot.worker.ask("reload", LOAD_TIMEOUT_S, text=config.text)
+                slot.worker.ask("reload", LOAD_TIMEOUT_S, config.texts)
             except (WorkerSilent, WorkerRefused):
                 self._slots.empty(slot, "unable to reload")
         self._numbers.follow(config.snapshot.gateway.apis)

@@ -1,6 +1,6 @@
 """One worker: a process that answers checks and does what its supervisor says over a pipe.
 
-The supervisor alone reads the configuration file; a worker gets its text, so that all workers serve the same one.
+The supervisor alone reads the configuration files; a worker gets their text, so that all workers serve the same one.
 A message is a JSON object with ``id`` and ``ask``; the answer has the same ``id`` and says how the worker is. Its
 numbers have a pipe of their own. Nobody else can reach either.
 """
@@ -19,14 +19,13 @@ import uvloop
 
 from extauthz.config import ConfigError, ServiceConfig, load
 from extauthz.config.place import Place
+from extauthz.config.source import Text
 from extauthz.pauses import building, give_way_soon, release, settle
 from extauthz.serve.process_log import log_to_stderr
 from extauthz.serve.service import Service
 from extauthz.serve.workers.numbers import NumbersSource
 from extauthz.wire.failure import describe
 
-_PIECE: Final = 65_536
-"""Characters of a configuration that travel together: of 25 MB at once JSON holds the interpreter for 100 ms."""
 _log: Final = logging.getLogger("extauthz")
 
 
@@ -88,12 +87,12 @@ class Worker:
         if message["ask"] == "stop":
             self._stopping.set()
         elif message["ask"] == "reload":
-            await asyncio.to_thread(self._reload, message["text"])
+            await asyncio.to_thread(self._reload, message["texts"])
         return self._report()
 
-    def _reload(self, text: str) -> None:
+    def _reload(self, texts: tuple[Text, ...]) -> None:
         with building():
-            config = load(self._config.path, text=text)
+            config = load(self._config.path, texts=texts)
             self._service.apply(config)
             settle()
         replaced, self._config = self._config.entries(), config
@@ -103,21 +102,21 @@ class Worker:
         return {"state": self._service.readiness()}
 
 
-def send(pipe: Connection, message: dict[str, Any]) -> None:
-    """Send one message, its ``text`` in pieces. Raises OSError when the other side is gone."""
-    text = str(message.get("text", ""))
-    pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
-    pipe.send_bytes(json.dumps({**message, "text": len(pieces)} if pieces else message).encode())
-    for piece in pieces:
-        pipe.send_bytes(piece.encode())
+def send(pipe: Connection, message: dict[str, Any], texts: tuple[Text, ...] = ()) -> None:
+    """Send one message, and what stands in files after it, in pieces. Raises OSError when the other side is gone."""
+    pipe.send_bytes(json.dumps(message | {"texts": [len(text) for text in texts]} if texts else message).encode())
+    for text in texts:
+        for piece in text:
+            pipe.send_bytes(piece.encode())
 
 
 def receive(pipe: Connection) -> dict[str, Any] | None:
-    """Wait for one message; None when the other side is gone."""
+    """Wait for one message, whose ``texts`` are those that were sent with it; None when the other side is gone."""
     try:
         message: dict[str, Any] = json.loads(pipe.recv_bytes())
-        if message.get("text"):
-            message["text"] = "".join([pipe.recv_bytes().decode() for _ in range(message["text"])])
+        message["texts"] = tuple(
+            tuple(pipe.recv_bytes().decode() for _ in range(pieces)) for pieces in message.get("texts", ())
+        )
     except (EOFError, OSError):
         return None
     return message
@@ -146,7 +145,7 @@ def main(arguments: list[str]) -> int:
     if order is None:
         return 0
     try:
-        config = load(Path(order["path"]), text=order["text"])
+        config = load(Path(order["path"]), texts=order["texts"])
         uvloop.run(_serve(config, Place(index, count), pipe, Connection(numbers), order["id"]))
     except (ConfigError, OSError, ModuleNotFoundError) as error:
         send(pipe, {"id": order["id"], "error": str(error)})

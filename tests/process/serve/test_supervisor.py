@@ -280,7 +280,7 @@ def test_a_worker_that_is_stopped_does_not_stop_the_supervisor_that_hands_it_a_l
         os.kill(worker.pid, signal.SIGSTOP)
         began = time.monotonic()
         with pytest.raises(WorkerSilent):
-            worker.ask("reload", 60, text="#" * 20_000_000)
+            worker.ask("reload", 60, (("#" * 65_536,) * 300,))
         assert time.monotonic() - began < 20
     finally:
         worker.kill()
@@ -412,7 +412,7 @@ def test_one_answer_that_fails_does_not_end_the_talk_between_supervisor_and_work
         worker.start(load(file))
         bad = yaml.safe_dump(config | {"grants": [{"app": "nobody", "apis": ["coded"]}]})
         with pytest.raises(WorkerRefused, match="`nobody` does not exist"):
-            worker.ask("reload", 20, text=bad)
+            worker.ask("reload", 20, ((bad,),))
         worker.ask("ping", 20)
         assert worker.state["ready"] is True
     finally:

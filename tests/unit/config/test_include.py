@@ -106,6 +106,6 @@ def test_a_copy_of_the_text_holds_all_files(files):
     config = load(files / "main.yaml", lambda: NOW_MS)
     for name in ("main.yaml", "apis.yaml", "apps/shop.yaml"):
         (files / name).write_text("broken: [")
-    again = load(files / "main.yaml", lambda: NOW_MS, config.text)
+    again = load(files / "main.yaml", lambda: NOW_MS, config.texts)
     assert again.snapshot.revision == config.snapshot.revision
-    assert again.text == config.text
+    assert again.texts == config.texts

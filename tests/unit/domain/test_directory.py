@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from extauthz.domain.app import App, Grant, KeyPair
 from extauthz.domain.request import Stage
 from extauthz.domain.snapshot.directory import EMPTY, Changes, Directory, DirectoryBuilder, Taken, build_directory
-from extauthz.domain.snapshot.sharded import ShardedMap
+from extauthz.domain.snapshot.sharded import GrowingMap, ShardedMap
 
 RELEASE = Stage.RELEASE
 GRANT = Grant("shop", "orders", RELEASE)
@@ -72,6 +72,28 @@ def test_one_grant_among_a_million_is_changed_in_a_fraction_of_what_building_tak
     assert (time.process_time() - started) / 100 < built / 100
     assert large.get(("app", "99", RELEASE)) == -1
     assert large.get(("app", "100", RELEASE)) == 100
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers()), st.text(max_size=3))
+def test_a_map_that_grows_has_what_a_dictionary_has(entries, other):
+    grown = GrowingMap(entries.items())
+    assert set(grown) == set(entries)
+    assert len(grown) == len(entries)
+    assert (grown.get(other), other in grown) == (entries.get(other), other in entries)
+    assert grown.setdefault(other, -1) == entries.setdefault(other, -1)
+    assert {key: grown[key] for key in grown} == entries
+    assert sum(map(len, grown.parts())) == len(entries)
+
+
+@pytest.mark.parametrize("count", [0, 1, 1024, 1025, 5000])
+def test_what_has_grown_is_taken_over_whole(count):
+    entries = {str(number): number for number in range(count)}
+    taken = ShardedMap.taking(GrowingMap(entries.items()))
+    assert dict(taken.items()) == entries
+    assert len(taken) == count
+    assert all(taken.get(key) == value for key, value in entries.items())
+    changed = taken.changed([("0", None), ("more", 1)])
+    assert (changed.get("0"), changed.get("more"), len(changed)) == (None, 1, count + 1 - ("0" in entries))
 
 
 changes = st.lists(st.tuples(st.integers(0, 40), st.one_of(st.none(), st.integers())), max_size=30)

@@ -70,7 +70,7 @@ class Serving:
 
     def _load(self, layout: Layout) -> Any:
         text = yaml.safe_dump(layout.configuration())
-        return load(Path(self._folder.name) / "extauthz.yaml", lambda: self.now_ms, text).snapshot
+        return load(Path(self._folder.name) / "extauthz.yaml", lambda: self.now_ms, ((text,),)).snapshot
 
     def reload(self, layout: Layout) -> None:
         self._servicer.adopt(self._load(layout))

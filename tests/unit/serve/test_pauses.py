@@ -10,6 +10,7 @@ from extauthz.config.schema import ConfigFile
 from extauthz.config.steps import in_steps
 from extauthz.domain import reason
 from extauthz.domain.decision import OneTimeUse
+from extauthz.pauses import building
 from extauthz.replay.memory import Room
 from extauthz.serve.changes import changes
 from extauthz.wire.servicer import Servicer
@@ -58,6 +59,33 @@ def test_a_snapshot_that_was_replaced_leaves_nothing_either(configuration, no_co
         servicer.check(check_request("GET", "/v1/orders"))
         servicer.adopt(configuration(GOOD + f"identity_headers: {{{identity}: app_id}}\n").snapshot)
     assert gc.collect() == 0
+
+
+def test_a_collection_that_is_forced_while_a_snapshot_is_built_finds_little_to_look_at():
+    young = []
+    with building():
+        kept = []
+        for _ in range(20):
+            kept.append([{"number": number} for number in range(5_000)])
+            young.append(sum(map(len, map(gc.get_objects, range(3)))))
+    assert gc.get_freeze_count() > 100_000
+    assert max(young) < 2 * gc.get_threshold()[0] + 1_000
+    gc.unfreeze()
+
+
+def test_after_a_snapshot_was_built_nothing_is_frozen_by_a_collection(no_collection):
+    with building():
+        pass
+    frozen = gc.get_freeze_count()
+    gc.collect()
+    assert gc.get_freeze_count() == frozen
+
+
+def test_a_snapshot_that_could_not_be_built_leaves_the_collector_as_it_was():
+    callbacks = list(gc.callbacks)
+    with pytest.raises(ConfigError), building():
+        raise ConfigError([])
+    assert gc.callbacks == callbacks
 
 
 def test_the_collector_looks_at_no_nonce(no_collection):

@@ -1,6 +1,6 @@
 """``apps``: AppKeys, AppSecrets and AppCodes, each of one app alone and fit to prove it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from extauthz.config.sections.apps.credentials import SHORT, code_fault, credent
 from extauthz.domain.app import App, KeyPair, hash_app_code
 from extauthz.domain.header_value import is_header_value
 from extauthz.domain.snapshot.directory import DirectoryBuilder, Taken
+from extauthz.domain.snapshot.sharded import GrowingMap
 from extauthz.pauses import release
 
 
@@ -76,8 +77,10 @@ class Apps:
     """The time at which the file is read, in milliseconds since 1970."""
     directory: DirectoryBuilder
     findings: Findings
-    _owners: dict[str, App] = field(default_factory=dict, repr=False)
+    _owners: GrowingMap[str, App] = field(default_factory=GrowingMap, repr=False)
     """By AppSecret. Gone with the builder: a snapshot holds no index of secrets."""
+    _pairs: list[KeyPair] = field(default_factory=list, repr=False)
+    _codes: list[bytes] = field(default_factory=list, repr=False)
 
     def add(self, index: int, entry: AppEntry) -> None:
         """Add an app; what is wrong with its section is reported, and what is weak is warned of."""
@@ -98,7 +101,13 @@ class Apps:
 
     def release(self) -> None:
         """Let go of what was only needed to add apps."""
-        release(self._owners)
+        release(*self._owners.parts(), self._pairs, self._codes)
+
+    def credentials(self) -> Iterator[bytes]:
+        """Every credential that was added, wherever it stands, in the order of the file: for a revision."""
+        for pair in self._pairs:
+            yield from (pair.app_key.encode(), pair.secret, pair.previous or b"")
+        yield from self._codes
 
     def _add_key(self, app: App, entry: KeyEntry, path: KeyPath) -> None:
         pair = self._read_pair(app, entry, path)
@@ -108,6 +117,7 @@ class Apps:
                 self.directory.claim_app_key(entry.app_key, app.id, self.findings.line(place))
             else:
                 self.directory.add_key_pair(pair, self.findings.line(place))
+                self._pairs.append(pair)
         except Taken as taken:
             self.findings.report(place, f"{taken}; keep one of them")
 
@@ -148,8 +158,10 @@ class Apps:
         code = self._read(written, code_fault, path)
         if code is None:
             return
+        hashed = hash_app_code(code.encode())
         try:
-            self.directory.add_app_code(hash_app_code(code.encode()), app.id, self.findings.line(path))
+            self.directory.add_app_code(hashed, app.id, self.findings.line(path))
+            self._codes.append(hashed)
         except Taken as taken:
             self.findings.report(path, f"{taken}; keep one of them")
         if code in self._owners:
