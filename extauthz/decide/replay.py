@@ -1,12 +1,12 @@
 """Replay protection: a nonce or jti passes once; Envoy's own repeat of one request passes with it."""
 
-from collections.abc import Awaitable
 from enum import Enum
 from typing import Final, Protocol
 
 from extauthz.domain import reason
 from extauthz.domain.api import ReplayOutage
 from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse
+from extauthz.domain.later import Later
 from extauthz.domain.reason import ASKED_AGAIN, REPLAY_UNCHECKED, WOULD_DENY
 
 REPEAT_MS: Final = 10_000
@@ -25,9 +25,9 @@ class Outcome(Enum):
 
 
 class ReplayStore(Protocol):
-    """Where one-time values are recorded. ``record`` answers at once or, for a shared store, in an awaitable."""
+    """Where one-time values are recorded. ``record`` answers at once or, for a shared store, later."""
 
-    def record(self, use: OneTimeUse, now_ms: int) -> Outcome | Awaitable[Outcome]:
+    def record(self, use: OneTimeUse, now_ms: int) -> Outcome | Later[Outcome]:
         """Record a value unless it is there already. Never raises: a fault is Outcome.UNAVAILABLE."""
         ...
 

@@ -1,6 +1,5 @@
 """The way of one check: decided by the servicer itself, and step by step with a recorder around the very steps."""
 
-from collections.abc import Awaitable
 from typing import Final, NamedTuple
 
 from extauthz.decide.pipeline import STEPS, Entry, decide_recorded
@@ -73,7 +72,7 @@ def walk(question: bytes, snapshot: Snapshot, binding: Network | None, now_ms: i
     kept = _Kept()
     servicer = Servicer(snapshot, MemoryReplayStore(_ONE_CHECK, share=1), kept, lambda: now_ms)
     answer = servicer.check(question, binding)
-    if isinstance(answer, Awaitable):
+    if not isinstance(answer, bytes):
         raise TypeError("a store in memory answers at once")
     (checked,) = kept.records
     entries: list[Entry] = []

@@ -7,7 +7,7 @@ span of the record of a check.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ import extauthz
 from extauthz.config.secrets import resolve
 from extauthz.config.sections.tracing import Tracing as Section
 from extauthz.domain.decision import Allow
+from extauthz.domain.later import Later
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.wire.checked import Checked
@@ -62,9 +63,7 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
         self._told = False
 
-    def check(
-        self, payload: bytes, binding: Network | None = None, metadata: Metadata = ()
-    ) -> bytes | Awaitable[bytes]:
+    def check(self, payload: bytes, binding: Network | None = None, metadata: Metadata = ()) -> bytes | Later[bytes]:
         """See ``Checks.check``."""
         return self._servicer.check(payload, binding, told=self._teller(metadata))
 

@@ -5,13 +5,13 @@ costs some twenty times what a key of the script costs. A script cannot be run o
 by a user who may not: there the two commands it is.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain.decision import OneTimeUse
+from extauthz.domain.later import Later
 
 CLOCKS_MS: Final = 10_000
 """How far the clocks of two replicas may lie apart, in milliseconds. A replica whose clock is behind still accepts a
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
     now_ms: int
     keys: tuple[bytes, ...]
     """Where the store keeps it."""
-    outcome: asyncio.Future[Outcome]
+    outcome: Later[Outcome]
 
     def value(self) -> bytes:
         """What is kept at each of its keys."""

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable
 from typing import Any, Final
 
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from extauthz.decide.replay import Outcome
 from extauthz.domain.decision import OneTimeUse
+from extauthz.domain.later import Later
 from extauthz.replay.redis_batch import (
     Answer,
     Asked,
@@ -81,7 +81,7 @@ class RedisReplayStore:
         except Exception as error:
             self._failed(error, {self._prefix + b"start"})
 
-    def record(self, use: OneTimeUse, now_ms: int) -> Outcome | Awaitable[Outcome]:
+    def record(self, use: OneTimeUse, now_ms: int) -> Outcome | Later[Outcome]:
         """Record a value unless it is there already. To be called on the event loop."""
         if self._healing is not None:
             self.outcomes[Outcome.UNAVAILABLE] += 1
@@ -90,7 +90,7 @@ class RedisReplayStore:
             self.outcomes[Outcome.SHARE_FULL] += 1
             return Outcome.SHARE_FULL
         loop = asyncio.get_running_loop()
-        asked = Asked(use, now_ms, self._keys(use), loop.create_future())
+        asked = Asked(use, now_ms, self._keys(use), Later())
         self._waiting.append(asked)
         if len(self._waiting) in (1, FULL_TRIP):
             loop.call_soon(self._send_waiting)  # after all that this turn of the loop brings
@@ -108,7 +108,7 @@ class RedisReplayStore:
         busy = self._under_way == self._connections
         if busy or (self._under_way and len(self._waiting) < FULL_TRIP):
             return
-        batch = [asked for asked in self._waiting if not asked.outcome.done()]  # done: the call was cancelled
+        batch = list(self._waiting)
         self._waiting.clear()
         if not batch:
             return
@@ -136,9 +136,11 @@ class RedisReplayStore:
             for asked, outcome in zip(batch, outcomes, strict=True):
                 if outcome is Outcome.FIRST:
                     self.shares.recorded(asked.use, asked.now_ms)
-                if not asked.outcome.done():
-                    self.outcomes[outcome] += 1
-                    asked.outcome.set_result(outcome)
+                self.outcomes[outcome] += 1
+                try:
+                    asked.outcome.come(outcome)
+                except Exception as error:  # one check that cannot be answered must not stop those that it came with
+                    _log.error("a check could not be answered: %s", type(error).__name__)
             self._send_waiting()
 
     async def _ask(self, batch: list[Asked]) -> list[Answer]:

@@ -12,6 +12,7 @@ from extauthz.domain import reason
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
 from extauthz.transport.contract import HEALTH_PATH, Health, bound_address
+from extauthz.transport.late_answers import until_it_comes
 from extauthz.transport.listening import socket_mode
 from extauthz.transport.overload import LEAST_LEFT_S
 from extauthz.transport.stall import LOOK_S, StallWatch
@@ -115,7 +116,7 @@ class GrpcioTransport:
             return answer
         self.in_flight += 1
         try:
-            return await answer
+            return await until_it_comes(answer)
         finally:
             self.in_flight -= 1
 

@@ -6,7 +6,7 @@ It never raises and never answers with a gRPC error: Envoy under ``failure_mode_
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
@@ -16,6 +16,7 @@ from extauthz.decide.replay import Outcome, ReplayStore, settle
 from extauthz.domain import reason
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse, Subject
+from extauthz.domain.later import Later
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
@@ -55,6 +56,16 @@ class Current(NamedTuple):
         return cls(snapshot, responder, revision, tell_revision(revision))
 
 
+class _Unsettled(NamedTuple):
+    """A decision that waits for what a shared store says of its one-time values."""
+
+    decision: Decision
+    uses: tuple[OneTimeUse, ...]
+    outcome: Later[Outcome]
+    """Of the first of them."""
+    now_ms: int
+
+
 class Recorder(Protocol):
     """Who keeps records of checks: the decision log, the metrics."""
 
@@ -77,12 +88,10 @@ class Checks(Protocol):
     metadata_names: tuple[str, ...]
     """Names of the metadata that it wants to see; a transport need not read any other."""
 
-    def check(
-        self, payload: bytes, binding: Network | None = None, metadata: Metadata = ()
-    ) -> bytes | Awaitable[bytes]:
+    def check(self, payload: bytes, binding: Network | None = None, metadata: Metadata = ()) -> bytes | Later[bytes]:
         """Decide about one serialized CheckRequest. ``binding`` is the network of the listener it came by.
 
-        The answer is bytes, or an awaitable of bytes when a shared replay store has to be asked.
+        The answer is bytes, or comes later when a shared replay store has to be asked.
         """
         ...
 
@@ -124,14 +133,14 @@ class Servicer:
 
     def check(
         self, payload: bytes, binding: Network | None = None, metadata: Metadata = (), told: Told | None = None
-    ) -> bytes | Awaitable[bytes]:
+    ) -> bytes | Later[bytes]:
         """See ``Checks.check``. ``told`` gets the record of this check."""
         check = _Check(self.current, binding, told)
         try:
             decision = self._decide(check, payload)
             if isinstance(decision, Allow | Deny):
                 return self._finish(check, decision)
-            return self._finish_later(check, decision)
+            return self._finish_later(check, decision, Later())
         except Exception as error:
             return self._failed(check, error)
 
@@ -145,7 +154,7 @@ class Servicer:
         except Exception as error:
             return self._failed(check, error)
 
-    def _decide(self, check: "_Check", payload: bytes) -> Decision | Awaitable[Decision]:
+    def _decide(self, check: "_Check", payload: bytes) -> Decision | _Unsettled:
         try:
             message = pb.CheckRequest.FromString(payload)
         except DecodeError:
@@ -163,32 +172,34 @@ class Servicer:
             return self._record(decision, decision.uses, now_ms)
         return decision
 
-    def _record(self, allow: Allow, uses: tuple[OneTimeUse, ...], now_ms: int) -> Decision | Awaitable[Decision]:
+    def _record(self, allow: Decision, uses: tuple[OneTimeUse, ...], now_ms: int) -> Decision | _Unsettled:
         """Record what may be used once, in order; the first that was used before turns the allow into a denial."""
-        decision: Decision = allow
+        decision = allow
         for index, use in enumerate(uses):
             outcome = self._store.record(use, now_ms)
             if not isinstance(outcome, Outcome):
-                return self._record_later(decision, uses[index:], outcome, now_ms)
+                return _Unsettled(decision, uses[index:], outcome, now_ms)
             decision = settle(decision, use, outcome)
             if isinstance(decision, Deny):
                 break
         return decision
 
-    async def _record_later(
-        self, decision: Decision, uses: tuple[OneTimeUse, ...], first: Awaitable[Outcome], now_ms: int
-    ) -> Decision:
-        decision = settle(decision, uses[0], await first)
-        if len(uses) == 1 or isinstance(decision, Deny):
-            return decision
-        rest = self._record(decision, uses[1:], now_ms)
-        return rest if isinstance(rest, Allow | Deny) else await rest
+    def _finish_later(self, check: "_Check", unsettled: _Unsettled, answer: Later[bytes]) -> Later[bytes]:
+        unsettled.outcome.then(lambda outcome: self._go_on(check, unsettled, outcome, answer))
+        return answer
 
-    async def _finish_later(self, check: "_Check", decision: Awaitable[Decision]) -> bytes:
+    def _go_on(self, check: "_Check", unsettled: _Unsettled, outcome: Outcome, answer: Later[bytes]) -> None:
         try:
-            return self._finish(check, await decision)
+            decision: Decision | _Unsettled = settle(unsettled.decision, unsettled.uses[0], outcome)
+            if isinstance(decision, Allow) and len(unsettled.uses) > 1:
+                decision = self._record(decision, unsettled.uses[1:], unsettled.now_ms)
+            if isinstance(decision, _Unsettled):
+                self._finish_later(check, decision, answer)
+                return
+            told = self._finish(check, decision)
         except Exception as error:
-            return self._failed(check, error)
+            told = self._failed(check, error)
+        answer.come(told)
 
     def _finish(self, check: "_Check", decision: Decision) -> bytes:
         answer = self._answer(check, decision)

@@ -12,6 +12,7 @@ from extauthz.domain.decision import OneTimeKind, OneTimeUse
 from extauthz.replay.redis_client import RedisAddress
 from extauthz.replay.redis_shares import SYNC_MS, Shares
 from extauthz.replay.redis_store import RedisReplayStore
+from extauthz.transport.late_answers import until_it_comes
 from tests.process.running import eventually
 from tests.stores.redis_server import RedisServer
 from tests.unit.building import NOW_MS
@@ -54,7 +55,7 @@ def with_stores(redis: RedisServer, run, count: int = 1, bound: float = 20) -> N
 
 async def record(store: RedisReplayStore, what: OneTimeUse, now_ms: int = NOW_MS) -> Outcome:
     outcome = store.record(what, now_ms)
-    return outcome if isinstance(outcome, Outcome) else await outcome
+    return outcome if isinstance(outcome, Outcome) else await until_it_comes(outcome)
 
 
 def test_a_flooding_app_ends_at_its_share_at_all_replicas_together_and_others_are_served(redis):

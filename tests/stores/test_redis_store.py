@@ -13,9 +13,11 @@ from redis.asyncio import Redis
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import OneTimeUse
+from extauthz.domain.later import Later
 from extauthz.replay.redis_batch import CLOCKS_MS
 from extauthz.replay.redis_client import RedisAddress
 from extauthz.replay.redis_store import REST_S, RedisReplayStore
+from extauthz.transport.late_answers import until_it_comes
 from tests.process.running import Running, base_config, eventually, free_ports, signed_headers, status_of
 from tests.stores.redis_server import RedisServer
 from tests.transports import ALL
@@ -58,7 +60,22 @@ def with_stores(
 
 async def record(store: RedisReplayStore, what: OneTimeUse, at_ms: int | None = None) -> Outcome:
     outcome = store.record(what, now_ms() if at_ms is None else at_ms)
-    return outcome if isinstance(outcome, Outcome) else await outcome
+    return outcome if isinstance(outcome, Outcome) else await until_it_comes(outcome)
+
+
+def test_one_check_that_cannot_be_answered_does_not_stop_those_that_came_with_it(redis):
+    async def run(store: RedisReplayStore) -> None:
+        def fail(_: Outcome) -> None:
+            raise RuntimeError
+
+        asked = [store.record(use(b"%d" % number), now_ms()) for number in range(5)]
+        assert all(isinstance(one, Later) for one in asked)
+        asked[1].then(fail)
+        others = [until_it_comes(one) for one in asked if one is not asked[1]]
+        assert await asyncio.gather(*others) == [Outcome.FIRST] * 4
+        assert await record(store, use(b"next")) is Outcome.FIRST
+
+    with_stores(redis, run)
 
 
 def test_fifty_racing_for_one_nonce_end_in_exactly_one_first_two_hundred_times(redis):

@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from extauthz.config.sections.tracing import Tracing as Section
 from extauthz.domain import reason
+from extauthz.domain.later import Later
 from extauthz.observe.tracing import Tracing, is_sampled
 from extauthz.transport.choice import choose_transport
 from extauthz.transport.contract import Health
@@ -116,19 +117,19 @@ def test_no_collector_and_a_slow_one_cost_no_check_and_no_stop(config, serve, ca
 def test_an_answer_that_comes_later_is_traced_when_it_comes(collector):
     servicer = checking.servicer()
     payload = checking.check_request().SerializeToString()
+    answer, answers = Later(), []
 
-    class Later:
+    class Slow:
         def check(self, payload, binding, told):
-            async def answer():
-                await asyncio.sleep(0.05)
-                return servicer.check(payload, binding, told=told)
+            answer.then(lambda _: answers.append(servicer.check(payload, binding, told=told)))
+            return answer
 
-            return answer()
-
-    tracing = Tracing(Section(endpoint=collector.endpoint), Later(), Path())
-    answer = asyncio.run(tracing.check(payload, None, [("traceparent", SAMPLED)]))
+    tracing = Tracing(Section(endpoint=collector.endpoint), Slow(), Path())
+    assert tracing.check(payload, None, [("traceparent", SAMPLED)]) is answer
+    time.sleep(0.05)
+    answer.come(b"")
     tracing.close()
-    assert pb.CheckResponse.FromString(answer).HasField("dynamic_metadata")
+    assert pb.CheckResponse.FromString(answers[0]).HasField("dynamic_metadata")
     (span,) = collector.spans
     assert span.end_time_unix_nano - span.start_time_unix_nano > 40_000_000
 
@@ -141,11 +142,10 @@ def test_what_is_refused_before_the_decision_is_traced_too(transport, collector)
         refuse = staticmethod(servicer.refuse)
 
         def check(self, payload, binding, told):
-            async def answer():
-                await asyncio.sleep(0.3)
-                return servicer.check(payload, binding, told=told)
-
-            return answer()
+            answer = Later()
+            answered = servicer.check(payload, binding, told=told)
+            asyncio.get_running_loop().call_later(0.3, answer.come, answered)
+            return answer
 
     slow = Slow()
     tracing = Tracing(Section(endpoint=collector.endpoint), slow, Path())

@@ -2,9 +2,12 @@
 
 import asyncio
 import gzip
+import os
 import socket
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -256,3 +259,16 @@ def test_a_stop_says_goaway_closes_what_is_idle_and_accepts_no_more():
             socket.create_connection(("127.0.0.1", port), timeout=1)
 
     asyncio.run(run())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a policy")
+def test_the_thread_of_the_connections_interrupts_no_check_and_the_others_are_as_before():
+    policies: dict[str, int] = {}
+
+    def use(_: Dial) -> None:
+        for thread in Path("/proc/self/task").iterdir():
+            policies[(thread / "comm").read_text().strip()] = os.sched_getscheduler(int(thread.name))
+
+    with_front(use)
+    assert policies.pop("front") == os.SCHED_BATCH
+    assert set(policies.values()) == {os.SCHED_OTHER}

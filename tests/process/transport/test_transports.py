@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import grpc
 import grpc.aio
@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from extauthz.domain import reason
+from extauthz.domain.later import Later
 from extauthz.domain.reason import Reason
 from extauthz.transport.choice import choose_transport
 from extauthz.transport.contract import Health, Transport
@@ -40,14 +41,14 @@ def batching(request) -> str:
 class Scripted:
     """Stands in for the servicer where a test needs to say how long an answer takes."""
 
-    def __init__(self, answer: Callable[[bytes], bytes | Awaitable[bytes]]) -> None:
+    def __init__(self, answer: Callable[[bytes], bytes | Later[bytes]]) -> None:
         self.started: list[bytes] = []
         self.refused: list[Reason] = []
         self._answer = answer
 
     metadata_names = ()
 
-    def check(self, payload: bytes, binding=None, metadata=()) -> bytes | Awaitable[bytes]:
+    def check(self, payload: bytes, binding=None, metadata=()) -> bytes | Later[bytes]:
         self.started.append(payload)
         return self._answer(payload)
 
@@ -56,16 +57,14 @@ class Scripted:
         return cause.label.encode()
 
 
-def sleepily(seconds: float, at_once: bool) -> Callable[[bytes], bytes | Awaitable[bytes]]:
+def sleepily(seconds: float, at_once: bool) -> Callable[[bytes], bytes | Later[bytes]]:
     """Answers that keep the thread for so long, or that wait on the event loop."""
 
-    async def later() -> bytes:
-        await asyncio.sleep(seconds)
-        return b"done"
-
-    def now(payload: bytes) -> bytes | Awaitable[bytes]:
+    def now(payload: bytes) -> bytes | Later[bytes]:
         if not at_once:
-            return later()
+            later = Later[bytes]()
+            asyncio.get_running_loop().call_later(seconds, later.come, b"done")
+            return later
         time.sleep(seconds)
         return b"done"
 

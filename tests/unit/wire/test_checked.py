@@ -1,6 +1,5 @@
 """One record of a check: what log, metrics, spans and Envoy's metadata tell comes from one place."""
 
-import asyncio
 import io
 import json
 
@@ -9,6 +8,7 @@ import pytest
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.decide.replay import Outcome
 from extauthz.domain import reason
+from extauthz.domain.later import Later
 from extauthz.domain.request import Network
 from extauthz.domain.snapshot.directory import Changes
 from extauthz.observe.check_metrics import CheckMetrics
@@ -48,14 +48,10 @@ class Waiting:
     """A shared store that answers when it is told to."""
 
     def __init__(self):
-        self.answered = asyncio.Event()
+        self.outcome = Later()
 
     def record(self, use, now_ms):
-        return self._wait()
-
-    async def _wait(self):
-        await self.answered.wait()
-        return Outcome.FIRST
+        return self.outcome
 
 
 def metadata(response):
@@ -70,21 +66,30 @@ def signed_call():
 
 
 def test_a_check_that_waits_across_a_reload_tells_one_revision_in_metadata_log_and_span():
-    async def play():
-        store, told, spans = Waiting(), Told(), []
-        serving = Servicer(demo()[0], store, told, lambda: NOW_MS)
-        before = serving.current.revision
-        waiting = asyncio.ensure_future(serving.check(signed_call().SerializeToString(), told=spans.append))
-        await asyncio.sleep(0)
-        snapshot = serving.current.snapshot
-        serving.adopt(snapshot._replace(directory=snapshot.directory.apply(Changes(), "another")))
-        assert serving.current.revision != before
-        store.answered.set()
-        response = pb.CheckResponse.FromString(await waiting)
-        assert response.status.code == 0
-        assert {metadata(response)["revision"], told.line()["revision"], spans[0].revision} == {before}
+    store, told, spans, answers = Waiting(), Told(), [], []
+    serving = Servicer(demo()[0], store, told, lambda: NOW_MS)
+    before = serving.current.revision
+    serving.check(signed_call().SerializeToString(), told=spans.append).then(answers.append)
+    snapshot = serving.current.snapshot
+    serving.adopt(snapshot._replace(directory=snapshot.directory.apply(Changes(), "another")))
+    assert serving.current.revision != before
+    assert answers == []
+    store.outcome.come(Outcome.FIRST)
+    response = pb.CheckResponse.FromString(answers[0])
+    assert response.status.code == 0
+    assert {metadata(response)["revision"], told.line()["revision"], spans[0].revision} == {before}
 
-    asyncio.run(play())
+
+def test_a_check_that_cannot_be_finished_when_its_answer_comes_is_a_denial():
+    store, told, answers = Waiting(), Told(), []
+    serving = Servicer(demo()[0], store, told, lambda: NOW_MS)
+
+    def fail(_):
+        raise RuntimeError
+
+    serving.check(signed_call().SerializeToString(), told=fail).then(answers.append)
+    store.outcome.come(Outcome.FIRST)
+    assert pb.CheckResponse.FromString(answers[0]).status.code != 0
 
 
 @pytest.mark.parametrize("payload", [b"\xff\xff", b""], ids=["no message", "no request"])
