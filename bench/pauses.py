@@ -1,21 +1,27 @@
-"""How long the event loop stands still while a configuration is loaded: ``python -m bench.pauses [--apps 100000]``.
+"""How long the event loop stands still while configurations are loaded: ``python -m bench.pauses [--apps 100000]``.
 
-The service of `extauthz serve` runs in this process and reloads a file in which every app has another owner. The loop
-turns every two milliseconds. What counts is how much processor time the reload used between two turns, less what the
-loop waited for a core: so a busy machine says about the same as an idle one.
+The service of `extauthz serve` runs in this process and reloads a file in which every app has another owner, again and
+again for a minute. The loop wants a turn every two milliseconds and forces a full collection once a second. A gap is by
+how much a turn is late: the processor time that the reload used meanwhile, less what the loop waited for a core, and
+what the collection took. So a busy machine says about the same as an idle one. All of it runs on one core: on two, how
+soon the machine wakes one that was idle would be measured as well, and a virtual one takes 10 ms now and then.
 """
 
 import argparse
 import asyncio
+import gc
+import itertools
 import json
+import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,17 +34,21 @@ from extauthz.serve.process import Process
 
 EDGES_MS: Final = (1, 2, 5, 10, 20, 50)
 TURN_S: Final = 0.002
+COLLECT_EVERY_S: Final = 1.0
+A_MINUTE_S: Final = 60.0
 _KEYS_FROM: Final = 600_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """What one reload did to the loop."""
+    """What reloads and collections did to the loop."""
 
-    reload_s: float
-    """Processor time of the reload, in seconds."""
+    reloads_s: tuple[float, ...]
+    """Processor time of each reload, in seconds."""
+    collections: int
+    """How many were forced."""
     gaps_ms: tuple[float, ...]
-    """Between two turns, the shortest first."""
+    """By how much each turn was late, the least first."""
 
     def at(self, share: float) -> float:
         """The gap that this share of all is below, in milliseconds."""
@@ -71,46 +81,65 @@ def _app(number: int, owner: str, secret: str) -> str:
     key, code = secret or secrets.token_hex(16), secrets.token_hex(16)
     return (
         f"  - id: app-{number}\n    owner: {owner}\n"
-        f"    keys: [{{app_key: '{_KEYS_FROM + number}', app_secret: {key}}}]\n    app_codes: [{code}]\n"
+        f"    keys: [{{app_key: '{_KEYS_FROM + number}', app_secret: '{key}'}}]\n    app_codes: ['{code}']\n"
     )
 
 
-def measure(folder: Path, apps: int) -> Pauses:
-    """Serve, change the file, reload."""
-    file = folder / "many.yaml"
+def measure(folder: Path, apps: int, seconds: float = 0) -> Pauses:
+    """Serve and reload, at least once and for so long."""
+    file, ports = folder / "many.yaml", tuple(_free_ports())
+    others = [folder / f"{owner}.yaml" for owner in ("before", "after")]
+    for other in others:
+        write_apps(other, apps, other.stem, (ports[0], ports[1]))
     file.touch(mode=0o600)
-    ports = tuple(_free_ports())
-    write_apps(file, apps, "before", (ports[0], ports[1]))
-    return uvloop.run(_measure(file, lambda: write_apps(file, apps, "after", (ports[0], ports[1]))))
+    shutil.copyfile(others[0], file)
+    return uvloop.run(_measure(file, others[1:] + others[:1], seconds))
 
 
-async def _measure(file: Path, change: Callable[[], None]) -> Pauses:
+async def _measure(file: Path, others: list[Path], seconds: float) -> Pauses:
     process = Process(load(file))
     await process.start()
-    change()
-    seconds: list[float] = []
-    reloading = threading.Thread(target=lambda: seconds.append(_reload(process)))
+    until_s = time.monotonic() + seconds
+    reloads_s: list[float] = []
+    reloading = threading.Thread(target=lambda: reloads_s.extend(list(_reload_until(until_s, process, file, others))))
     reloading.start()
     clock = time.pthread_getcpuclockid(reloading.ident or 0)
     gaps_ms: list[float] = []
-    used_s, waited_s = time.clock_gettime(clock), _waited_for_a_core_s()
-    while not seconds:
+    used_s, waited_s, collected_s, collections = time.clock_gettime(clock), _waited_for_a_core_s(), 0.0, 0
+    collect_at_s = time.monotonic()
+    while not reloads_s:
         await asyncio.sleep(TURN_S)
         if not reloading.is_alive():
             break
         used_before_s, waited_before_s = used_s, waited_s
         used_s, waited_s = time.clock_gettime(clock), _waited_for_a_core_s()
-        gaps_ms.append(1000 * max(0.0, used_s - used_before_s - (waited_s - waited_before_s)))
+        reload_s = used_s - used_before_s - (waited_s - waited_before_s)
+        gaps_ms.append(1000 * max(0.0, collected_s + reload_s - TURN_S))
+        collected_s = 0.0
+        if time.monotonic() >= collect_at_s:
+            collect_at_s += COLLECT_EVERY_S
+            collected_s, collections = _collect(), collections + 1
     reloading.join()
     await process.stop()
-    return Pauses(seconds[0], tuple(sorted(gaps_ms)))
+    return Pauses(tuple(reloads_s), collections, tuple(sorted(gaps_ms)))
 
 
-def _reload(process: Process) -> float:
+def _collect() -> float:
+    """Force a full collection; its processor time in seconds."""
     began_s = time.thread_time()
-    if not process.reloader.reload():
-        raise RuntimeError(f"the reload failed: {process.reloader.status.problems}")
+    gc.collect()
     return time.thread_time() - began_s
+
+
+def _reload_until(until_s: float, process: Process, file: Path, others: list[Path]) -> Iterator[float]:
+    for other in itertools.cycle(others):
+        shutil.copyfile(other, file)
+        began_s = time.thread_time()
+        if not process.reloader.reload():
+            raise RuntimeError(f"the reload failed: {process.reloader.status.problems}")
+        yield time.thread_time() - began_s
+        if time.monotonic() >= until_s:
+            return
 
 
 def _waited_for_a_core_s() -> float:
@@ -128,25 +157,30 @@ def _free_ports() -> Iterator[int]:
             yield bound.getsockname()[1]
 
 
-def measured_apart(apps: int) -> Pauses:
+def measured_apart(apps: int, seconds: float) -> Pauses:
     """The same in a process of its own, which then ends with all that it used."""
-    command = [sys.executable, "-m", "bench.pauses", "--apps", str(apps), "--json"]
+    command = [sys.executable, "-m", "bench.pauses", "--apps", str(apps), "--seconds", str(seconds), "--json"]
     told = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-    seconds, gaps_ms = json.loads(told)
-    return Pauses(seconds, tuple(gaps_ms))
+    reloads_s, collections, gaps_ms = json.loads(told)
+    return Pauses(tuple(reloads_s), collections, tuple(gaps_ms))
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--apps", type=int, default=100_000)
+    arguments.add_argument("--seconds", type=float, default=A_MINUTE_S)
     arguments.add_argument("--json", action="store_true", help="all gaps, for another program")
     chosen = arguments.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory(prefix="bench-pauses-") as name:
-        pauses = measure(Path(name), chosen.apps)
+        pauses = measure(Path(name), chosen.apps, chosen.seconds)
     if chosen.json:
-        print(json.dumps([pauses.reload_s, pauses.gaps_ms]))
+        print(json.dumps([pauses.reloads_s, pauses.collections, pauses.gaps_ms]))
         return
-    print(f"{pauses.reload_s:.1f} s of processor time, {len(pauses.gaps_ms)} turns of the loop meanwhile")
+    seconds = ", ".join(f"{seconds:.1f}" for seconds in pauses.reloads_s)
+    print(f"{len(pauses.reloads_s)} reloads of {seconds} s of processor time, {pauses.collections} forced collections")
+    print(f"{len(pauses.gaps_ms)} turns of the loop meanwhile")
     print(f"p50 {pauses.at(0.5):.2f}, p99 {pauses.at(0.99):.2f}, longest {pauses.gaps_ms[-1]:.2f} ms")
     for between, count in pauses.histogram():
         print(f"{between:>14} {count:7}")

@@ -18,9 +18,9 @@ from bench.servers import SERVER_CORE, Server, free_port
 from bench.traffic import Judge
 
 RATE = 1000
-APPS = 20_000
-SECONDS = 12.0
-"""Of a turn. A reload of so many apps takes half of it."""
+APPS = 100_000
+SECONDS = 40.0
+"""Of a turn. A reload of so many apps takes two thirds of it, with that load beside it."""
 _AFTER_S = 1.0
 
 

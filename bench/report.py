@@ -122,7 +122,12 @@ class Report:
         for group in dict.fromkeys(result.lane.group for result in self.results.values()):
             text += ["", f"## {group[0].upper()}{group[1:]}", "", *self._table(group)]
         if self.pauses:
-            text += ["", "## Gaps of the event loop in a reload of 100,000 apps", "", *tables.histogram(self.pauses)]
+            text += [
+                "",
+                "## Gaps of the event loop while 100,000 apps are reloaded",
+                "",
+                *tables.histogram(self.pauses),
+            ]
         other = [f"- {words}: {measured[name]:.2f}" for name, words in WORDS.items() if name in measured]
         text += ["", "## Other numbers", "", *other] if other else []
         text += ["", "## How to read this", "", _reading() + "\n".join(f"- {note}" for note in self.notes), ""]

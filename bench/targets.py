@@ -28,7 +28,8 @@ TARGETS: Final = {
     "jwt_unseen_cpu_us": Target(100.0, False, "JWT never seen before, served: microseconds of processor time"),
     "signed_at_a_quarter_p99_ms": Target(3.0, False, "signed, at a quarter of the peak: p99, ms"),
     "redis_at_half_p99_ms": Target(5.0, False, "signed, nonces in Redis, at half of their peak: p99, ms"),
-    "longest_pause_ms": Target(10.0, False, "longest gap of the event loop in a reload of 100,000 apps, ms"),
+    "reload_p99_ms": Target(10.0, False, "signed at 1,000 a second while 100,000 apps are reloaded: p99, ms"),
+    "longest_pause_ms": Target(10.0, False, "longest gap of the event loop while 100,000 apps are reloaded, ms"),
     "envoy_digest_vs_envoy_constant": Target(0.85, True, "through Envoy, share of Envoy with a constant answer"),
     "worker_share_least": Target(0.45, True, "the less busy of two workers behind Envoy, share of the load"),
     "worker_share_most": Target(0.55, False, "the busier of two workers behind Envoy, share of the load"),
@@ -46,7 +47,7 @@ TARGETS: Final = {
 
 WORDS: Final = {
     "workers_2_vs_1": "two workers, times the throughput of one, Envoy and load on the same two cores",
-    "reload_p999_ms": "signed at 1,000 a second while 20,000 apps are reloaded: p99.9, ms",
+    "reload_p999_ms": "signed at 1,000 a second while 100,000 apps are reloaded: p99.9, ms",
     "signed_half_p99_ms": "signed, at half of the peak: p99, ms",
     "jwt_first_seen_servicer_vs_rs256": "JWT never seen before, without transport, share of RS256 alone",
     "jwt_first_seen_servicer_vs_rs256_in_pyjwt": "the same of RS256 in PyJWT",

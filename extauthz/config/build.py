@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -57,10 +58,13 @@ class ServiceConfig:
     named_files: frozenset[Path] = frozenset()
     """Which files it is made of: a change in any of them can change what it means. Absolute paths."""
 
-    def entries(self) -> list[object]:
-        """What there may be a lot of: whoever is the last to hold it can let go of it in steps (``release``)."""
-        file = self.file
-        return [*file.apps, *file.grants, *file.apis, *self.snapshot.directory.parts()]
+    def lists(self) -> list[list[Any]]:
+        """What it has a lot of: whoever replaced it, and is the last to hold it, lets go of it in steps (``release``).
+
+        Those of the snapshot are copies, for a check may still be decided by it.
+        """
+        file, pieces = self.file, [piece for text in self.texts for piece in text]
+        return [file.apps, file.grants, file.apis, self.snapshot.directory.parts(), pieces]
 
 
 def load(
@@ -88,6 +92,7 @@ def _load(source: Source, path: Path, now_ms: int, without_secrets: bool) -> Ser
     validated = validate(source)
     findings = Findings(source, validated.position, validated.broken_ids)
     builder = _Builder(validated, path.parent, now_ms, findings)
+    file = validated.file
     try:
         builder.build()
         skipped = _outside(validated) if without_secrets else frozenset[KeyPath]()
@@ -97,8 +102,10 @@ def _load(source: Source, path: Path, now_ms: int, without_secrets: bool) -> Ser
         )
         if problems:
             raise ConfigError(problems, notes)
-        file = validated.file
         return ServiceConfig(file, builder.snapshot(), path, source.texts, notes, files_of(file, path))
+    except BaseException:
+        release(file.apps, file.grants, file.apis)
+        raise
     finally:
         builder.release()
 

@@ -1,5 +1,7 @@
 """What is no mistake, but its author should know: secrets in the file itself, or where they cannot change."""
 
+from dataclasses import dataclass
+
 from extauthz.config.files import secrets_of
 from extauthz.config.problems import KeyPath, Warn, Warned
 from extauthz.config.schema import ConfigFile
@@ -8,21 +10,20 @@ from extauthz.config.secrets import FromEnvironment, FromFile
 
 def warn_of_secrets(file: ConfigFile, warn: Warn) -> None:
     """Warn once of secrets by value, and once of those from the environment; at the first of each."""
-    inline: list[KeyPath] = []
-    from_environment: list[KeyPath] = []
+    inline, from_environment = _Places(), _Places()
     for path, secret in secrets_of(file):
         if isinstance(secret, FromEnvironment):
-            from_environment.append(path)
+            from_environment.add(path)
         elif not isinstance(secret, FromFile) and not _is_plain_url(secret.get_secret_value()):
-            inline.append(path)
-    if inline:
-        message = f"{_count(inline)} in this file itself, for everybody who reads it; write {{file: PATH}}"
-        warn(Warned.SECRET_INLINE, inline[0], message)
-    if from_environment:
+            inline.add(path)
+    if inline.count:
+        message = f"{inline} in this file itself, for everybody who reads it; write {{file: PATH}}"
+        warn(Warned.SECRET_INLINE, inline.first, message)
+    if from_environment.count:
         warn(
             Warned.SECRET_IN_ENVIRONMENT,
-            from_environment[0],
-            f"{_count(from_environment)} in an environment variable, which never changes in a running process: only a "
+            from_environment.first,
+            f"{from_environment} in an environment variable, which never changes in a running process: only a "
             "restart sees a new value, a reload does not. Write {file: PATH} for one that rotates",
         )
 
@@ -32,5 +33,17 @@ def _is_plain_url(value: str) -> bool:
     return "://" in value and "@" not in value and "password" not in value.lower()
 
 
-def _count(places: list[KeyPath]) -> str:
-    return f"this and {len(places) - 1} more stand" if len(places) > 1 else "stands"
+@dataclass(slots=True)
+class _Places:
+    """The first of many places, and how many there are."""
+
+    first: KeyPath = ()
+    count: int = 0
+
+    def add(self, path: KeyPath) -> None:
+        if not self.count:
+            self.first = path
+        self.count += 1
+
+    def __str__(self) -> str:
+        return f"this and {self.count - 1} more stand" if self.count > 1 else "stands"

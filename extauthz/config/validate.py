@@ -14,6 +14,7 @@ from extauthz.config.schema import ConfigFile
 from extauthz.config.source import Source
 from extauthz.config.steps import in_steps
 from extauthz.config.text import find_stray
+from extauthz.pauses import release
 
 _SECTIONS: Final = ("groups", "plugins", "apis", "apps", "grants")
 _CURES: Final = {
@@ -58,6 +59,7 @@ def validate(source: Source) -> Validated:
     problems = combined(stray, shape_problems(source, ConfigFile, details))
     pruned, broken, kept = _prune(source.data, details)
     file, _ = in_steps(pruned)
+    release(*(section for section in pruned.values() if isinstance(section, list)))
     if file is None:
         raise ConfigError(problems)
     return Validated(file, problems, broken, lambda section, index: kept[section][index])
@@ -148,7 +150,7 @@ def _prune(data: dict[str, Any], details: list[ErrorDetails]) -> tuple[dict[str,
     for section in _SECTIONS:
         entries = pruned.get(section) if isinstance(pruned.get(section), list) else []
         kept[section] = [index for index in range(len(entries)) if (section, index) not in bad_entries]
-        for index in set(range(len(entries))) - set(kept[section]):
+        for index in (index for of, index in bad_entries if of == section and index < len(entries)):
             entry = entries[index]
             if isinstance(entry, dict) and isinstance(entry.get("id"), str):
                 broken.add((section, entry["id"]))

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from extauthz.config import ServiceConfig
 from extauthz.domain.snapshot.sharded import GrowingMap
+from extauthz.pauses import settle
 
 _SECTIONS: Final = {"groups": "groups", "plugins": "plug-ins", "apis": "APIs", "apps": "apps"}
 _NAMED: Final = 5
@@ -15,15 +16,21 @@ def changes(before: ServiceConfig, after: ServiceConfig) -> str:
     """Entries added, removed and changed, such as ``APIs: +orders; apps: shop changed``; empty when there are none."""
     told = []
     for section, name in _SECTIONS.items():
-        old, new = _entries(before, section), _entries(after, section)
+        old, new = _by_id(before, section), _by_id(after, section)
         also = _apps_with_other_credentials(before, after) if section == "apps" else GrowingMap[str, None]()
         told.append(_told(name, old, new, also))
     told.append(_told("grants", _grants(before), _grants(after), GrowingMap()))
     return "; ".join(part for part in told if part)
 
 
-def _entries(config: ServiceConfig, section: str) -> GrowingMap[str, Any]:
-    return GrowingMap((entry.id, entry) for entry in getattr(config.file, section))
+def _map(entries: Iterable[tuple[str, Any]]) -> GrowingMap[str, Any]:
+    made = GrowingMap(entries)
+    settle()  # else a collection looks at each of them
+    return made
+
+
+def _by_id(config: ServiceConfig, section: str) -> GrowingMap[str, Any]:
+    return _map((entry.id, entry) for entry in getattr(config.file, section))
 
 
 def _told(name: str, old: GrowingMap[str, Any], new: GrowingMap[str, Any], also: GrowingMap[str, None]) -> str:
@@ -43,7 +50,7 @@ def _list(what: str, keys: Iterable[Hashable]) -> str:
 
 
 def _grants(config: ServiceConfig) -> GrowingMap[str, Any]:
-    return GrowingMap(
+    return _map(
         (f"{grant.app} for {api} in {stage}", grant.until)
         for grant in config.file.grants
         for api in grant.apis

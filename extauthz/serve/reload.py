@@ -79,12 +79,11 @@ class Reloader:
         Never raises: what went wrong is logged and kept in ``status``. ``apply`` is another way to put the
         configuration into force this time, which leaves only the keys in ``restart_only`` as they were.
         """
-        with self._one_at_a_time:
+        with self._one_at_a_time, building():  # to the end: telling what changed makes as much as the snapshot
             try:
-                with building():
-                    config = self._read()
-                    (apply or self._apply)(config)
-                    settle()
+                config = self._read()
+                (apply or self._apply)(config)
+                settle()
             except ConfigError as error:
                 return self._failed([str(problem) for problem in error.problems])
             except Exception as error:
@@ -105,9 +104,9 @@ class Reloader:
         _log.info("reloaded: revision %s, before %s; %s", *revisions, changes(before, config) or "no entry changed")
         for note in config.notes:
             _log.warning("%s", note)
-        replaced = before.entries()
+        replaced = before.lists()
         del before
-        release(replaced)
+        release(*replaced)
         if status.restart_needed:
             _log.warning("changed, but only a restart applies it: %s", ", ".join(status.restart_needed))
 

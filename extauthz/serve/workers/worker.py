@@ -95,8 +95,8 @@ class Worker:
             config = load(self._config.path, texts=texts)
             self._service.apply(config)
             settle()
-        replaced, self._config = self._config.entries(), config
-        release(replaced)
+            replaced, self._config = self._config.lists(), config
+            release(*replaced)
 
     def _report(self) -> dict[str, Any]:
         return {"state": self._service.readiness()}
