@@ -19,6 +19,7 @@ PATH_OF_A_CHECK = [
     *glob("extauthz/auth/*.py"),
     *glob("extauthz/decide/*.py"),
     *glob("extauthz/wire/*.py"),
+    "extauthz/later.py",
     "extauthz/observe/decision_line.py",
     "extauthz/observe/check_metrics.py",
     "extauthz/registry/replica/reading.py",

@@ -1,13 +1,13 @@
 """Replay protection: a nonce or jti passes once; Envoy's own repeat of one request passes with it."""
 
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from extauthz.domain import reason
 from extauthz.domain.api import ReplayOutage
 from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse
-from extauthz.domain.later import Later
 from extauthz.domain.reason import ASKED_AGAIN, REPLAY_UNCHECKED, WOULD_DENY
+from extauthz.later import Later
 
 REPEAT_MS: Final = 10_000
 """How long Envoy may ask again about one stream, in milliseconds."""
@@ -30,6 +30,37 @@ class ReplayStore(Protocol):
     def record(self, use: OneTimeUse, now_ms: int) -> Outcome | Later[Outcome]:
         """Record a value unless it is there already. Never raises: a fault is Outcome.UNAVAILABLE."""
         ...
+
+
+class Unsettled(NamedTuple):
+    """A decision that waits for what a shared store says of its one-time values."""
+
+    decision: Decision
+    uses: tuple[OneTimeUse, ...]
+    """Those that are left."""
+    outcome: Later[Outcome]
+    """Of the first of them."""
+    now_ms: int
+
+
+def record_all(
+    store: ReplayStore, decision: Decision, uses: tuple[OneTimeUse, ...], now_ms: int
+) -> Decision | Unsettled:
+    """Record what may be used once, in order; the first that was used before turns an allow into a denial."""
+    for index, use in enumerate(uses):
+        outcome = store.record(use, now_ms)
+        if not isinstance(outcome, Outcome):
+            return Unsettled(decision, uses[index:], outcome, now_ms)
+        decision = settle(decision, use, outcome)
+        if isinstance(decision, Deny):
+            break
+    return decision
+
+
+def go_on(store: ReplayStore, unsettled: Unsettled, outcome: Outcome) -> Decision | Unsettled:
+    """The same once the outcome of the first of those that are left is known."""
+    decision = settle(unsettled.decision, unsettled.uses[0], outcome)
+    return decision if isinstance(decision, Deny) else record_all(store, decision, unsettled.uses[1:], unsettled.now_ms)
 
 
 def settle(decision: Decision, use: OneTimeUse, outcome: Outcome) -> Decision:

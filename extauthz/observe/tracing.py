@@ -23,9 +23,9 @@ import extauthz
 from extauthz.config.secrets import resolve
 from extauthz.config.sections.tracing import Tracing as Section
 from extauthz.domain.decision import Allow
-from extauthz.domain.later import Later
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network
+from extauthz.later import Later
 from extauthz.wire.checked import Checked
 from extauthz.wire.error_text import answer_of
 from extauthz.wire.failure import describe

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain.decision import OneTimeUse
-from extauthz.domain.later import Later
+from extauthz.later import Later
 
 CLOCKS_MS: Final = 10_000
 """How far the clocks of two replicas may lie apart, in milliseconds. A replica whose clock is behind still accepts a

@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, RedisError, Respo
 
 from extauthz.decide.replay import Outcome
 from extauthz.domain.decision import OneTimeUse
-from extauthz.domain.later import Later
+from extauthz.later import Later
 from extauthz.replay.redis_batch import (
     Answer,
     Asked,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from extauthz.domain.later import Later, Value
+from extauthz.later import Later, Value
 
 
 class LateAnswers:

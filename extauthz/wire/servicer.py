@@ -12,14 +12,14 @@ from typing import Final, NamedTuple, Protocol
 from google.protobuf.message import DecodeError
 
 from extauthz.decide.pipeline import decide
-from extauthz.decide.replay import Outcome, ReplayStore, settle
+from extauthz.decide.replay import Outcome, ReplayStore, Unsettled, go_on, record_all
 from extauthz.domain import reason
 from extauthz.domain.clock import wall_clock_ms
-from extauthz.domain.decision import Allow, Decision, Deny, OneTimeUse, Subject
-from extauthz.domain.later import Later
+from extauthz.domain.decision import Allow, Decision, Deny, Subject
 from extauthz.domain.reason import Reason
 from extauthz.domain.request import Network, Request
 from extauthz.domain.snapshot import Snapshot
+from extauthz.later import Later
 from extauthz.wire.checked import Checked, checked
 from extauthz.wire.failure import describe
 from extauthz.wire.generated import ext_authz_pb2 as pb
@@ -54,16 +54,6 @@ class Current(NamedTuple):
         responder = before.responder if kept and before is not None else Responder(snapshot.gateway, _STAND_IN)
         revision = snapshot.revision
         return cls(snapshot, responder, revision, tell_revision(revision))
-
-
-class _Unsettled(NamedTuple):
-    """A decision that waits for what a shared store says of its one-time values."""
-
-    decision: Decision
-    uses: tuple[OneTimeUse, ...]
-    outcome: Later[Outcome]
-    """Of the first of them."""
-    now_ms: int
 
 
 class Recorder(Protocol):
@@ -154,7 +144,7 @@ class Servicer:
         except Exception as error:
             return self._failed(check, error)
 
-    def _decide(self, check: "_Check", payload: bytes) -> Decision | _Unsettled:
+    def _decide(self, check: "_Check", payload: bytes) -> Decision | Unsettled:
         try:
             message = pb.CheckRequest.FromString(payload)
         except DecodeError:
@@ -169,31 +159,17 @@ class Servicer:
         now_ms = self._now_ms()
         decision = decide(request, snapshot, now_ms)
         if isinstance(decision, Allow) and decision.uses:
-            return self._record(decision, decision.uses, now_ms)
+            return record_all(self._store, decision, decision.uses, now_ms)
         return decision
 
-    def _record(self, allow: Decision, uses: tuple[OneTimeUse, ...], now_ms: int) -> Decision | _Unsettled:
-        """Record what may be used once, in order; the first that was used before turns the allow into a denial."""
-        decision = allow
-        for index, use in enumerate(uses):
-            outcome = self._store.record(use, now_ms)
-            if not isinstance(outcome, Outcome):
-                return _Unsettled(decision, uses[index:], outcome, now_ms)
-            decision = settle(decision, use, outcome)
-            if isinstance(decision, Deny):
-                break
-        return decision
-
-    def _finish_later(self, check: "_Check", unsettled: _Unsettled, answer: Later[bytes]) -> Later[bytes]:
+    def _finish_later(self, check: "_Check", unsettled: Unsettled, answer: Later[bytes]) -> Later[bytes]:
         unsettled.outcome.then(lambda outcome: self._go_on(check, unsettled, outcome, answer))
         return answer
 
-    def _go_on(self, check: "_Check", unsettled: _Unsettled, outcome: Outcome, answer: Later[bytes]) -> None:
+    def _go_on(self, check: "_Check", unsettled: Unsettled, outcome: Outcome, answer: Later[bytes]) -> None:
         try:
-            decision: Decision | _Unsettled = settle(unsettled.decision, unsettled.uses[0], outcome)
-            if isinstance(decision, Allow) and len(unsettled.uses) > 1:
-                decision = self._record(decision, unsettled.uses[1:], unsettled.now_ms)
-            if isinstance(decision, _Unsettled):
+            decision = go_on(self._store, unsettled, outcome)
+            if isinstance(decision, Unsettled):
                 self._finish_later(check, decision, answer)
                 return
             told = self._finish(check, decision)

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from extauthz.decide.replay import REPEAT_MS, Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import OneTimeUse
-from extauthz.domain.later import Later
+from extauthz.later import Later
 from extauthz.replay.redis_batch import CLOCKS_MS
 from extauthz.replay.redis_client import RedisAddress
 from extauthz.replay.redis_store import REST_S, RedisReplayStore

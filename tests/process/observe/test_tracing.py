@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from extauthz.config.sections.tracing import Tracing as Section
 from extauthz.domain import reason
-from extauthz.domain.later import Later
+from extauthz.later import Later
 from extauthz.observe.tracing import Tracing, is_sampled
 from extauthz.transport.choice import choose_transport
 from extauthz.transport.contract import Health

@@ -13,8 +13,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from extauthz.domain import reason
-from extauthz.domain.later import Later
 from extauthz.domain.reason import Reason
+from extauthz.later import Later
 from extauthz.transport.choice import choose_transport
 from extauthz.transport.contract import Health, Transport
 from extauthz.transport.grpcio import GrpcioTransport

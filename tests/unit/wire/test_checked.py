@@ -8,9 +8,9 @@ import pytest
 from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.decide.replay import Outcome
 from extauthz.domain import reason
-from extauthz.domain.later import Later
 from extauthz.domain.request import Network
 from extauthz.domain.snapshot.directory import Changes
+from extauthz.later import Later
 from extauthz.observe.check_metrics import CheckMetrics
 from extauthz.observe.decision_log import DecisionLog
 from extauthz.replay.memory import MemoryReplayStore

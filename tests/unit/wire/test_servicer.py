@@ -14,8 +14,8 @@ from extauthz.client import Credentials, OutgoingRequest, SigningOptions, sign
 from extauthz.decide.replay import Outcome
 from extauthz.domain import reason
 from extauthz.domain.decision import Deny
-from extauthz.domain.later import Later
 from extauthz.domain.request import Network
+from extauthz.later import Later
 from extauthz.replay.memory import MemoryReplayStore
 from extauthz.wire import request_id
 from extauthz.wire.generated import ext_authz_pb2 as pb

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from extauthz.domain.later import Later
+from extauthz.later import Later
 
 
 @pytest.mark.parametrize("wanted_first", [True, False])
