@@ -70,7 +70,7 @@ def under_overload(chosen: Mapping[str, Result], every: Mapping[str, Result]) ->
 
 def histogram(ranges: Sequence[tuple[str, int]]) -> list[str]:
     """How often each range was met."""
-    return _table(["between two turns", "how often"], [[name, f"{count:,}"] for name, count in ranges])
+    return _table(["late by", "how often"], [[name, f"{count:,}"] for name, count in ranges])
 
 
 def _ms(us: float) -> str:
