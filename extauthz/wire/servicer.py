@@ -7,12 +7,13 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, Protocol
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
 
 from extauthz.decide.pipeline import decide
-from extauthz.decide.replay import Outcome, ReplayStore, Unsettled, go_on, record_all
+from extauthz.decide.replay import ReplayStore, Unsettled, go_on, record_all
 from extauthz.domain import reason
 from extauthz.domain.clock import wall_clock_ms
 from extauthz.domain.decision import Allow, Decision, Deny, Subject
@@ -163,11 +164,11 @@ class Servicer:
         return decision
 
     def _finish_later(self, check: "_Check", unsettled: Unsettled, answer: Later[bytes]) -> Later[bytes]:
-        unsettled.outcome.then(lambda outcome: self._go_on(check, unsettled, outcome, answer))
+        unsettled.outcome.then(partial(self._go_on, check, unsettled, answer))
         return answer
 
-    def _go_on(self, check: "_Check", unsettled: Unsettled, outcome: Outcome, answer: Later[bytes]) -> None:
-        try:
+    def _go_on(self, check: "_Check", unsettled: Unsettled, answer: Later[bytes], outcome: Any) -> None:
+        try:  # whatever a store makes of it
             decision = go_on(self._store, unsettled, outcome)
             if isinstance(decision, Unsettled):
                 self._finish_later(check, decision, answer)
