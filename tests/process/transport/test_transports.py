@@ -331,7 +331,8 @@ def test_a_check_whose_deadline_has_passed_is_not_started(transport):
         check = channel.unary_unary(CHECK_PATH)
         calls = [asyncio.ensure_future(outcome(check(bytes([n]), timeout=0.3))) for n in range(8)]
         answers = await asyncio.gather(*calls)
-        assert "DEADLINE_EXCEEDED" in answers
+        # Given up by the client, or, with little time left, denied just before that.
+        assert {"done"} < set(answers) <= {"done", "overloaded", "DEADLINE_EXCEEDED"}
         await asyncio.sleep(0.4)
 
     servicer = Scripted(sleepily(0.25, at_once=True))
