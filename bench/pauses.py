@@ -10,7 +10,6 @@ soon the machine wakes one that was idle would be measured as well, and a virtua
 import argparse
 import asyncio
 import gc
-import itertools
 import json
 import os
 import secrets
@@ -23,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -132,7 +131,7 @@ def _collect() -> float:
 
 
 def _reload_until(until_s: float, process: Process, file: Path, others: list[Path]) -> Iterator[float]:
-    for other in itertools.cycle(others):
+    for other in cycle(others):
         shutil.copyfile(other, file)
         began_s = time.thread_time()
         if not process.reloader.reload():

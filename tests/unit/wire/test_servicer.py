@@ -274,7 +274,7 @@ def test_a_clock_that_explodes_ends_in_an_explicit_503():
 @pytest.mark.parametrize(
     ("outcome", "status"),
     [(Outcome.FIRST, None), (Outcome.ASKED_AGAIN, None), (Outcome.USED, 403), (Outcome.FULL, 503),
-     (Outcome.UNAVAILABLE, 503), ("nonsense", 503)],
+     (Outcome.UNAVAILABLE, 503), (RuntimeError(), 503), ("nonsense", 503)],
 )  # fmt: skip
 def test_a_shared_store_decides_later_and_as_explicitly(outcome, status):
     store, answers = Shared(), []
